@@ -1,0 +1,75 @@
+"""The typed face of the Rust core. It has no file, socket, thread or clock: bytes in, bytes out.
+
+All methods release the GIL while they work. One object may be used by one thread at a time; a
+``Scanner`` may live in another thread than the ``Merger`` it was made for.
+"""
+
+from typing import final
+
+__version__: str
+
+@final
+class Filter:
+    """Which records pass. A record passes or fails whole; parts given are ANDed."""
+
+    def __init__(
+        self,
+        *,
+        since_ns: int | None = None,  # inclusive, on the record's own time
+        until_ns: int | None = None,  # exclusive
+        levels: int = 0,  # bit (1 << Level) for each level that passes; 0 = all
+        contains: bytes | None = None,  # literal
+        regex: str | None = None,  # linear-time engine, on bytes, `^`/`$` per line
+        ignore_case: bool = False,
+        invert: bool = False,  # of contains/regex
+    ) -> None: ...  # ValueError(message, position) on a bad regex
+
+@final
+class Batch:
+    """Scanned records of one source, not yet merged."""
+
+    @property
+    def records(self) -> int: ...
+    @property
+    def bytes(self) -> int: ...
+
+@final
+class Scanner:
+    """Splits one source into timed records, and filters them. State: an open record, a running time."""
+
+    def scan(self, block: bytes) -> Batch: ...
+    def finish(self) -> Batch: ...  # the source ended: the open record is complete
+    def flush(self) -> Batch: ...  # nothing more for now: give the open record's whole lines
+
+@final
+class Merger:
+    """Merge n sources by time. See docs/reference/semantics.md for every rule."""
+
+    def __init__(
+        self,
+        n_sources: int,
+        *,
+        output: int = 0,  # records.Output
+        dedup: bool = True,
+        filter: Filter | None = None,
+        zone: str = "UTC",  # of times that carry no zone; IANA name
+        time_format: str | None = None,  # strptime-like, tried first, at the start of a line
+        reference_ns: int = 0,  # "now" for formats without a year
+        levels: bool = False,  # recognise and count levels (a level filter implies it)
+        max_record_bytes: int = 1 << 20,
+        index_every_bytes: int = 0,  # 0 = no index entries
+    ) -> None: ...
+    def scanner(self, source: int) -> Scanner: ...
+    def feed(self, source: int, block: bytes) -> None: ...  # scan here and push
+    def push(self, source: int, batch: Batch) -> None: ...  # scanned elsewhere
+    def finish(self, source: int) -> None: ...
+    def idle(self, source: int) -> None: ...  # live: do not wait for it until it is fed again
+    def wanted(self) -> list[int]: ...  # sources that must be fed (or finished, or idled) to go on
+    def take(self, max_bytes: int) -> bytes: ...  # b"": something is wanted first, or all is done
+    @property
+    def done(self) -> bool: ...
+    def positions(self) -> list[int]: ...  # per source: byte offset up to which all has been given out
+    def stats(self) -> dict[str, object]: ...
+    # {"records","lines","bytes_in","bytes_out","late","duplicates","filtered","pieces","dedup_overflow",
+    #  "first_ns": int|None,"last_ns": int|None,"levels": [6 ints], "sources": [{…same keys…}]}
+    def take_index(self) -> bytes: ...  # encoded index entries made since the last call

@@ -1,0 +1,147 @@
+"""The contracts. Whoever implements one proves it with ``logflume.testing``.
+
+A **Source** is one place where bytes of a log lie (a file with its rotated predecessors, an object, a
+pod). It is cheap to make and holds nothing open. ``open`` gives a **Reader**, which holds what must be
+closed. Bytes come in blocks of any size, cut anywhere: finding lines is the core's work.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+    from logflume.records import Gap, Identity, Position
+
+BLOCK_BYTES = 256 * 1024
+"""The unit of flow: no block that moves through logflume is larger, but for a single longer record."""
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """Bytes of one source, from an offset on. A context manager; closing twice is fine.
+
+    Order:  as written. Loss: each missing stretch is a Gap in ``gaps``, in the order met.
+    Memory: at most one block of ``max_bytes``, and what a decompressor needs (stated by its source).
+    """
+
+    @property
+    def start(self) -> int:
+        """Linear byte offset at which this reader began."""
+        ...
+
+    @property
+    def gaps(self) -> list[Gap]:
+        """What has been found missing so far; grows while reading."""
+        ...
+
+    def read_block(self, max_bytes: int = BLOCK_BYTES) -> bytes:
+        """Return the next 1 to ``max_bytes`` bytes; ``b""`` when there is nothing more at this moment.
+
+        After ``b""`` a live source may have more later: calling again is allowed and cheap.
+
+        Raises:
+            SourceFailed: nothing more can be read; what was read before stays valid.
+        """
+        ...
+
+    def position(self, offset: int) -> Position:
+        """Name the linear ``offset`` (``start`` ≤ offset ≤ what was read) durably, for a cursor."""
+        ...
+
+    def close(self) -> None:
+        """Release every descriptor, thread and temporary file now. Never raises."""
+        ...
+
+    def __enter__(self) -> Reader: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+@runtime_checkable
+class Source(Protocol):
+    """One place where bytes of a log lie. Making it costs nothing and opens nothing."""
+
+    @property
+    def name(self) -> str:
+        """What people call it; unique within a log."""
+        ...
+
+    @property
+    def seekable(self) -> bool:
+        """Whether ``open(n)`` costs the same for every n (a file: yes; gzip: no)."""
+        ...
+
+    def open(self, start: int | Position = 0) -> Reader:
+        """Open at a linear byte offset, or at a durable position.
+
+        Raises:
+            SourceFailed: it cannot be read; its gap says why.
+            CursorExpired: a Position whose bytes are gone.
+        """
+        ...
+
+    def peek_size(self) -> int | None:
+        """Bytes that can be read at this moment, without reading them; None when unknown."""
+        ...
+
+    def peek_identity(self) -> Identity | None:
+        """Identity of the first bytes there are; None when there are none or it cannot be read."""
+        ...
+
+
+@runtime_checkable
+class Log(Protocol):
+    """One log: the sources that merge into it, in tie order."""
+
+    @property
+    def id(self) -> str:
+        """Stable name within its catalog, ``/``-separated, safe to show."""
+        ...
+
+    def sources(self) -> list[Source]:
+        """Return the sources as they are now; new files may appear between two calls."""
+        ...
+
+
+@runtime_checkable
+class Catalog(Protocol):
+    """Which logs there are. Found lazily: nothing walks a whole tree to answer about one log."""
+
+    def iter_logs(self, prefix: str = "", after: str = "") -> Iterator[Log]:
+        """Yield logs whose id starts with ``prefix``, in id order, those after id ``after`` only."""
+        ...
+
+    def find(self, log_id: str) -> Log:
+        """Return one log.
+
+        Raises:
+            LogNotFound: with the nearest names.
+        """
+        ...
+
+
+@runtime_checkable
+class Sink(Protocol):
+    """Where captured blocks go. At least once, in order; each sink has its own durable cursor."""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        ...
+
+    def write(self, block: bytes) -> None:
+        """Take whole lines; return when they are accepted for good.
+
+        Raises:
+            LogflumeError: not accepted; the same block may be offered again.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release everything; what was accepted stays accepted."""
+        ...

@@ -1,0 +1,89 @@
+"""Every error of logflume: whose fault, what is gone, how to go on. Fields first, text second.
+
+::
+
+    LogflumeError
+    ├── UsageError          the caller's fault: a bad argument, pattern or configuration
+    │   ├── BadPattern      .pattern, .position
+    │   └── BadCursor       the token is no cursor of ours, or of another log
+    ├── SourceFailed        one source broke; .gap says why; the others go on
+    ├── CursorExpired       the bytes under a cursor are gone; .oldest still works
+    ├── SpoolFull           the spool's disk bound was reached under WhenFull.FAIL
+    ├── IndexInvalid        an index does not fit its log any more; it is thrown away and built anew
+    └── LogNotFound         no log of that name; .near names the closest ones
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from logflume.records import Gap
+
+
+class LogflumeError(Exception):
+    """Root of the tree; never raised itself."""
+
+
+class UsageError(LogflumeError):
+    """The call itself is wrong; the text says what was expected."""
+
+
+class BadPattern(UsageError):
+    """A regular expression or time format that cannot be used; ``.position`` is a byte offset in it."""
+
+    def __init__(self, pattern: str, reason: str, position: int | None = None) -> None:
+        self.pattern = pattern
+        self.reason = reason
+        self.position = position
+        where = "" if position is None else f" at {position}"
+        super().__init__(f"bad pattern {pattern!r}{where}: {reason}")
+
+
+class BadCursor(UsageError):
+    """The token was not made by this logflume, was changed on its way, or belongs to another log."""
+
+
+class SourceFailed(LogflumeError):
+    """One source cannot be read. ``.gap`` says why and what to do; other sources go on."""
+
+    def __init__(self, gap: Gap) -> None:
+        self.gap = gap
+        super().__init__(f"{gap.source}: {gap.detail} {gap.next_action}")
+
+
+class CursorExpired(LogflumeError):
+    """Truncation, replacement or retention passed this cursor.
+
+    Resume at ``.oldest`` (a cursor token, or None: read from the start). ``.lost_bytes`` are gone,
+    when that is known.
+    """
+
+    def __init__(self, detail: str, *, oldest: str | None = None, lost_bytes: int | None = None) -> None:
+        self.oldest = oldest
+        self.lost_bytes = lost_bytes
+        super().__init__(detail)
+
+
+class SpoolFull(LogflumeError):
+    """A spool reached ``disk_bytes``; ``.lost_bytes`` could not be kept."""
+
+    def __init__(self, detail: str, *, lost_bytes: int = 0) -> None:
+        self.lost_bytes = lost_bytes
+        super().__init__(detail)
+
+
+class IndexInvalid(LogflumeError):
+    """An index was made of other bytes, by another version, or is damaged. Nothing is lost but time."""
+
+
+class LogNotFound(LogflumeError):
+    """The catalog has no such log; ``.near`` holds the nearest names (at most five)."""
+
+    def __init__(self, name: str, near: Sequence[str] = ()) -> None:
+        self.name = name
+        self.near = tuple(near)
+        hint = f" Nearest: {', '.join(self.near)}." if self.near else ""
+        super().__init__(f"no log named {name!r}.{hint}")
