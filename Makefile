@@ -1,0 +1,90 @@
+# logflume: the few commands. `make help` lists them; each sets up what it needs and is quick when nothing changed.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+RUST := scripts/with_rust.sh
+CARGO := $(RUST) cargo
+MANIFEST := --manifest-path rust/Cargo.toml
+PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
+
+RUST_SOURCES := $(shell find rust -name target -prune -o \( -name '*.rs' -o -name 'Cargo.*' \) -print)
+
+##@ Every day
+
+.PHONY: help
+help: ## list these commands (default)
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: $(VENV)/.built ## make .venv, build the Rust core, install logflume into it
+	@echo "logflume is set up: $(VENV)/bin/logflume --help"
+
+$(PYTHON):
+	@scripts/make_venv.sh $(VENV)
+
+$(VENV)/.tools: pyproject.toml | $(PYTHON)
+	@echo "installing the development tools …"
+	@$(PIP) install --upgrade 'pip>=25.1'
+	@$(PIP) install --group dev
+	@touch $@
+
+$(VENV)/.built: pyproject.toml $(RUST_SOURCES) $(VENV)/.tools
+	@echo "building the Rust core (about a minute, once) …"
+	@$(RUST) $(VENV)/bin/maturin develop --quiet --release
+	@touch $@
+
+.PHONY: test
+test: $(VENV)/.built ## pass every test: lint, the core's, then pytest
+	@PYTHON=$(PYTHON) scripts/test.sh $(TESTS)
+
+.PHONY: lint
+lint: $(VENV)/.built ## ruff, mypy, rustfmt, clippy
+	@echo "ruff, mypy …"
+	@$(VENV)/bin/ruff check --quiet
+	@$(VENV)/bin/ruff format --check --quiet
+	@$(VENV)/bin/mypy --no-error-summary
+	@echo "rustfmt, clippy …"
+	@$(CARGO) fmt $(MANIFEST) --all --check
+	@$(CARGO) clippy --quiet $(MANIFEST) --workspace --all-targets --locked -- -D warnings
+
+.PHONY: test-core
+test-core: ## the tests of the Rust core alone
+	@$(CARGO) test --quiet $(MANIFEST) --workspace --locked
+
+##@ The main job
+
+.PHONY: demo
+demo: $(VENV)/.built ## make a log of 830 MB, merge it, time it beside sort -m (LINES=100000: a smaller one)
+	@$(PYTHON) scripts/demo.py $(if $(LINES),--lines $(LINES))
+
+##@ Measuring
+
+.PHONY: bench
+bench: $(VENV)/.built .venv-peers/.tools ## every row of docs/benchmarks.md (BENCH="row …", SCALE=0.1, QUICK=1)
+	@$(PYTHON) -m bench.run $(if $(SCALE),--scale $(SCALE)) $(if $(QUICK),--quick) $(BENCH)
+
+.PHONY: bench-peers
+bench-peers: .venv-peers/.tools ## install what logflume is measured against: ripgrep, lnav, polars, DuckDB
+	@scripts/install_peers.sh
+
+.venv-peers/.tools: bench/peers/requirements.txt
+	@scripts/make_venv.sh .venv-peers
+	@echo "installing polars and DuckDB to measure against …"
+	@.venv-peers/bin/python -m pip --quiet --disable-pip-version-check install -r $<
+	@touch $@
+
+.PHONY: fuzz
+fuzz: $(VENV)/.built ## feed the core hostile input (FUZZ_S=60 seconds for each target)
+	@FUZZ_S=$(or $(FUZZ_S),60) PYTHON=$(PYTHON) scripts/fuzz.sh
+
+.PHONY: clean
+clean: ## remove everything that was made, the virtual environments too
+	rm -rf build dist rust/target rust/fuzz/target .venv .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find src tests bench scripts -name __pycache__ -prune -exec rm -rf {} +
+	rm -f src/logflume/_core.*.so
