@@ -73,3 +73,26 @@ class Merger:
     # {"records","lines","bytes_in","bytes_out","late","duplicates","filtered","pieces","dedup_overflow",
     #  "first_ns": int|None,"last_ns": int|None,"levels": [6 ints], "sources": [{…same keys…}]}
     def take_index(self) -> bytes: ...  # encoded index entries made since the last call
+
+@final
+class Generator:
+    """Lines of a made-up log, by source; ``logflume.generate`` is its driver and explains the plan."""
+
+    def __init__(
+        self,
+        *,
+        lines: int | None = None,
+        bytes: int | None = None,
+        sources: int,
+        pattern: str,
+        format: str,
+        duplicates: float,
+        ties: float,
+        seed: int,
+        start_us: int,
+    ) -> None: ...  # ValueError, OverflowError: out of range
+    @property
+    def lines(self) -> int: ...
+    @property
+    def expected_bytes(self) -> int: ...
+    def next_block(self, source: int, max_bytes: int) -> bytes: ...  # whole records; b"" at the end

@@ -134,6 +134,7 @@ pub struct Generator {
     pattern: Pattern,
     format: Format,
     lines: u64,
+    expected_bytes: u64,
     sources: u64,
     /// Source `s` owns lines of number ≡ s (mod `pools`) only, in `Pattern::Interleaved`.
     pools: u64,
@@ -179,6 +180,11 @@ impl Generator {
     ///
     /// # Errors
     /// A part of the plan is out of its range.
+    #[allow(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss
+    )]
     pub fn new(plan: &Plan) -> Result<Self, BadPlan> {
         check(plan)?;
         let lines = match plan.size {
@@ -199,6 +205,7 @@ impl Generator {
             pattern: plan.pattern,
             format: plan.format,
             lines,
+            expected_bytes: (lines as f64 * mean_line_bytes(lines as f64, plan)) as u64,
             sources,
             pools: sources.div_ceil(POOL_SOURCES),
             late_line: lines * (sources - 1) / (2 * sources - 1),
@@ -225,6 +232,12 @@ impl Generator {
     #[must_use]
     pub fn lines(&self) -> u64 {
         self.lines
+    }
+
+    /// Bytes of all sources, within 1 % from a few megabytes on: enough for a progress bar.
+    #[must_use]
+    pub fn expected_bytes(&self) -> u64 {
+        self.expected_bytes
     }
 
     /// Replace `out` by the next whole records of one source: at most `max_bytes`, or one longer record.
@@ -415,17 +428,21 @@ fn check(plan: &Plan) -> Result<(), BadPlan> {
     clippy::cast_sign_loss
 )]
 fn lines_for(bytes: u64, plan: &Plan) -> u64 {
+    let mut lines = bytes as f64 / 100.0;
+    for _ in 0..4 {
+        lines = bytes as f64 / mean_line_bytes(lines, plan);
+    }
+    lines as u64
+}
+
+/// What a line takes on average, in all sources that have it, when there are `lines` of them.
+fn mean_line_bytes(lines: f64, plan: &Plan) -> f64 {
     let copies = if plan.sources > 1 {
         plan.duplicates
     } else {
         0.0
     };
-    let mut lines = bytes as f64 / 90.0;
-    for _ in 0..4 {
-        let line_bytes = plan.format.mean_bytes_beside_number() + mean_digits(lines);
-        lines = bytes as f64 / (line_bytes * (1.0 + copies));
-    }
-    lines as u64
+    (plan.format.mean_bytes_beside_number() + mean_digits(lines)) * (1.0 + copies)
 }
 
 /// Digits of a number below `n`, on average.
@@ -1023,6 +1040,24 @@ mod tests {
                     "{format:?} {total}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn the_expected_size_is_about_right() {
+        for format in FORMATS {
+            let plan = Plan {
+                format,
+                duplicates: 0.5,
+                ..plan(100_000)
+            };
+            let expected = Generator::new(&plan).unwrap().expected_bytes();
+            let expected = usize::try_from(expected).unwrap();
+            let total: usize = files(&plan, 1 << 20).iter().map(Vec::len).sum();
+            assert!(
+                total.abs_diff(expected) < total / 100,
+                "{format:?} {total} {expected}"
+            );
         }
     }
 
