@@ -61,7 +61,7 @@ test-core: ## the tests of the Rust core alone
 
 .PHONY: demo
 demo: $(VENV)/.built ## make a log of 830 MB, merge it, time it beside sort -m (LINES=100000: a smaller one)
-	@$(PYTHON) scripts/demo.py $(if $(LINES),--lines $(LINES))
+	@$(PYTHON) -m scripts.demo $(if $(LINES),--lines $(LINES))
 
 ##@ Measuring
 

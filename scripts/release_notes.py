@@ -7,7 +7,7 @@ known kind.
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import sys
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def main(version: str) -> None:
     strange = [path.name for path in fragments if kind_of(path) not in KINDS]
     if strange or not fragments:
         sys.exit(f"no known kind: {', '.join(strange)}" if strange else "there are no fragments to release")
-    today = datetime.datetime.now(tz=datetime.timezone.utc).date()
+    today = dt.datetime.now(tz=dt.timezone.utc).date()
     notes = f"\n## {version} ({today})\n" + "".join(section(kind, fragments) for kind in KINDS)
     changelog = ROOT / "CHANGELOG.md"
     changelog.write_text(changelog.read_text().replace(MARK, MARK + notes, 1))

@@ -1,0 +1,406 @@
+"""What is measured: each row is some work, who does it, and what it must reach.
+
+A row names its contestants (ours first) and its targets. A target turns the runs into one figure and knows its limits.
+"""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from bench import data
+from bench.data import LOGFLUME, ROOT, Dataset, NotThereYet
+from bench.measure import Contestant, Runs, ratio
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OURS = "logflume"
+SORT = "sort -m"
+AIRFLOW = "Airflow 3.3.2"
+MIB = 1 << 20
+PEERS = ROOT / "bench" / "peers"
+
+Results = Mapping[str, Runs]
+
+
+@dataclass(frozen=True)
+class Input:
+    """The files that a row is measured on."""
+
+    files: Sequence[Path]
+    lines: int
+
+    @functools.cached_property
+    def size(self) -> int:
+        """All bytes."""
+        return sum(path.stat().st_size for path in self.files)
+
+
+@dataclass(frozen=True)
+class Target:
+    """One figure and its limits, in the words and units of the table."""
+
+    label: str
+    unit: str
+    figure: Callable[[Results, Input], float]
+    must: float | None
+    hope: float | None = None
+    higher_is_better: bool = False
+
+    def verdict(self, value: float) -> str:
+        """Say which of the limits the figure keeps."""
+        if self.hope is not None and self._keeps(value, self.hope):
+            return "hope met"
+        if self.must is None:
+            return "no limit"
+        return "met" if self._keeps(value, self.must) else "MISSED"
+
+    def _keeps(self, value: float, limit: float) -> bool:
+        return value >= limit if self.higher_is_better else value <= limit
+
+
+@dataclass(frozen=True)
+class Row:
+    """Some work, on some log, by several.
+
+    Attributes:
+        name: how the command line calls it.
+        work: what is done, in words.
+        contestants: made from the input, ours first.
+        targets: what must be reached.
+        log: the generated log; None for work without one.
+    """
+
+    name: str
+    work: str
+    contestants: Callable[[Input], list[Contestant]]
+    targets: Sequence[Target] = field(default=())
+    log: Dataset | None = None
+
+
+# Figures ---------------------------------------------------------------------------------------------------------
+
+
+def times(peer: str) -> Callable[[Results, Input], float]:
+    """Return our wall time as a multiple of a peer's."""
+    return lambda results, _: ratio(results[OURS], results[peer])
+
+
+def speedup(peer: str) -> Callable[[Results, Input], float]:
+    """Return how many times faster we are than a peer."""
+    return lambda results, _: 1 / ratio(results[OURS], results[peer])
+
+
+def rate(results: Results, log: Input) -> float:
+    """Return input bytes a second, in MB/s."""
+    return log.size / results[OURS].wall_s / 1e6
+
+
+def peak_rss(results: Results, log: Input) -> float:
+    """Return our peak resident memory in MiB."""
+    del log
+    return results[OURS].rss_bytes / MIB
+
+
+def first_byte_ms(results: Results, log: Input) -> float:
+    """Return the time until the first byte came out, process start included."""
+    del log
+    return results[OURS].median(lambda run: run.first_byte_s or 0.0) * 1e3
+
+
+def reported(key: str, factor: float = 1.0) -> Callable[[Results, Input], float]:
+    """Return what our driver measured inside itself."""
+
+    def figure(results: Results, log: Input) -> float:
+        del log
+        return results[OURS].median(lambda run: run.report[key]) * factor
+
+    return figure
+
+
+def import_ms(results: Results, log: Input) -> float:
+    """Return what importing adds to the start of Python."""
+    del log
+    return (results[OURS].wall_s - results["python -c pass"].wall_s) * 1e3
+
+
+# Contestants -----------------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def has_command(name: str) -> bool:
+    """Tell whether our command line knows a command already."""
+    if not LOGFLUME.exists():
+        return False
+    return subprocess.run([LOGFLUME, name, "--help"], capture_output=True, check=False).returncode == 0
+
+
+def ours(command: str, *words: str | Path, name: str = OURS, **options: object) -> Contestant:
+    """Return one of our commands."""
+    missing = None if has_command(command) else f"logflume {command} is not there yet"
+    return Contestant(name, [LOGFLUME, command, *words], missing=missing, **options)  # type: ignore[arg-type]
+
+
+def driver(script: str, *words: str | Path, **options: object) -> Contestant:
+    """Return a small program that measures a library function inside itself."""
+    argv = [ROOT / ".venv" / "bin" / "python", ROOT / "bench" / "drivers" / script, *words]
+    return Contestant(OURS, argv, stdout="capture", env={"PYTHONPATH": str(ROOT)}, **options)  # type: ignore[arg-type]
+
+
+def program(name: str, *argv: str | Path, **options: object) -> Contestant:
+    """Return a peer from the system, if it is installed."""
+    missing = None if shutil.which(argv[0]) else f"{argv[0]} is not installed (make bench-peers)"
+    return Contestant(name, argv, missing=missing, **options)  # type: ignore[arg-type]
+
+
+def script(name: str, venv: str, file: str, *words: str | Path, **options: object) -> Contestant:
+    """Return a peer written in Python, in an environment of its own."""
+    python = ROOT / venv / "bin" / "python"
+    path = PEERS / file
+    missing = None if python.exists() and path.exists() else f"{venv} or {file} is not there"
+    return Contestant(name, [python, path, *words], missing=missing, **options)  # type: ignore[arg-type]
+
+
+def sort_m(log: Input, **options: object) -> Contestant:
+    """Return GNU sort's merge, bytewise."""
+    return program(SORT, "sort", "-m", *log.files, env={"LC_ALL": "C"}, **options)
+
+
+def cat_against_sort(log: Input) -> list[Contestant]:
+    """Return the merge against the one yardstick."""
+    return [ours("cat", "--output", "ndjson", *log.files), sort_m(log)]
+
+
+def cat_against_all(log: Input) -> list[Contestant]:
+    """Return the merge against everybody who can do it."""
+    return [
+        ours("cat", "--output", "ndjson", *log.files),
+        ours("cat", "--output", "text", *log.files, name="logflume, text"),
+        sort_m(log),
+        program("cat (no merge)", "cat", *log.files),
+        script("heapq.merge", ".venv-peers", "heapq_merge.py", *log.files, rounds=1),
+        script("polars", ".venv-peers", "polars_merge.py", *log.files, rounds=1),
+        script("DuckDB", ".venv-peers", "duckdb_merge.py", *log.files, rounds=1),
+        program("lnav", "lnav", "-I", PEERS / "lnav", "-n", *log.files, rounds=1, env={"HOME": str(data.BUILD)}),
+        script(AIRFLOW, ".venv-airflow", "airflow_read.py", *log.files, rounds=1, stdout="capture"),
+    ]
+
+
+def materialise_against_stream(log: Input) -> list[Contestant]:
+    """Return the seed's comparison: all in memory, against a stream."""
+    return [
+        ours("cat", "--output", "ndjson", *log.files, anonymous=True),
+        script("materialise, sort, join", ".venv-peers", "materialise.py", *log.files, anonymous=True, rounds=1),
+    ]
+
+
+def first_byte(log: Input) -> list[Contestant]:
+    """Return who must show something at once."""
+    return [
+        ours("cat", "--output", "ndjson", *log.files, stdout="first"),
+        ours("cat", "--output", "text", *log.files, stdout="first", name="logflume, text"),
+        sort_m(log, stdout="first"),
+        program("python -c pass", ROOT / ".venv" / "bin" / "python", "-c", "print()", stdout="first"),
+    ]
+
+
+def cold_tail(log: Input) -> list[Contestant]:
+    """Return the last 1,000 lines, from the disk: inside the library, and as a command."""
+    return [
+        driver("tail.py", *log.files, cold=log.files),
+        ours("tail", "-n", "1000", *log.files, name="logflume tail (with process start)", cold=log.files),
+        program("tail -n 1000 (no merge)", "tail", "-n", "1000", *log.files, cold=log.files),
+    ]
+
+
+def cold_seek(log: Input) -> list[Contestant]:
+    """Return the first block from the middle of a log, by time, from the disk."""
+    since = middle_time(log)
+    return [
+        driver("seek.py", since, *log.files, cold=log.files),
+        ours("cat", "--since", since, *log.files, name="logflume cat --since", cold=log.files, stdout="first"),
+    ]
+
+
+def middle_time(log: Input) -> str:
+    """Return the timestamp of a line half way through the largest file of a JSON log."""
+    largest = max(log.files, key=lambda path: path.stat().st_size)
+    with largest.open("rb") as file:
+        file.seek(largest.stat().st_size // 2)
+        file.readline()
+        line = file.readline()
+    return line.partition(b'"timestamp":"')[2].partition(b'"')[0].decode()
+
+
+def grep_literal(log: Input) -> list[Contestant]:
+    """Return the search for one rare word."""
+    word = "needle-7f3a"  # of the generator: one line in a million
+    return [
+        ours("grep", word, *log.files, stdout="drain", ok=(0, 1)),
+        program("ripgrep (no merge)", "rg", "-F", word, *log.files, stdout="drain", ok=(0, 1)),
+        program("grep (no merge)", "grep", "-F", word, *log.files, stdout="drain", ok=(0, 1), env={"LC_ALL": "C"}),
+    ]
+
+
+def grep_regex(log: Input) -> list[Contestant]:
+    """Return the search for a pattern with few hits."""
+    pattern = r"(failed|needle)[^,]* row [0-9]+"  # one line in 2,000
+    return [
+        ours("grep", "-E", pattern, *log.files, stdout="drain", ok=(0, 1)),
+        program("ripgrep (no merge)", "rg", pattern, *log.files, stdout="drain", ok=(0, 1)),
+        program(
+            "grep -E (no merge)", "grep", "-E", pattern, *log.files, stdout="drain", ok=(0, 1), env={"LC_ALL": "C"}
+        ),
+    ]
+
+
+def import_time(log: Input) -> list[Contestant]:
+    """Return Python with and without us."""
+    del log
+    python = ROOT / ".venv" / "bin" / "python"
+    return [
+        Contestant(OURS, [python, "-c", "import logflume"]),
+        Contestant("python -c pass", [python, "-c", "pass"]),
+    ]
+
+
+# The table -------------------------------------------------------------------------------------------------------
+
+ROWS = [
+    Row(
+        "seed",
+        "`logflume cat --output ndjson` of the seed log (8.67 M lines, 3 interleaved, JSON validated, dedup on)",
+        cat_against_all,
+        [
+            Target("wall against `sort -m`", "×", times(SORT), must=1.5, hope=1.0),
+            Target("times faster than Airflow 3.3.2", "×", speedup(AIRFLOW), 150, 400, higher_is_better=True),
+            Target("peak RSS", "MiB", peak_rss, must=64, hope=40),
+        ],
+        data.SEED,
+    ),
+    *(
+        Row(
+            name,
+            f"the same, pattern {name}",
+            cat_against_sort,
+            [Target("wall against `sort -m`", "×", times(SORT), must=1.2, hope=0.6)],
+            log,
+        )
+        for name, log in data.PATTERNS.items()
+    ),
+    Row(
+        "plain",
+        "interleaved legacy plain text with tracebacks, to NDJSON",
+        cat_against_sort,
+        [Target("throughput", "MB/s", rate, must=300, hope=600, higher_is_better=True)],
+        data.PLAIN,
+    ),
+    Row(
+        "many",
+        "1,000 sources of 1 MB merged",
+        cat_against_sort,
+        [
+            Target("throughput", "MB/s", rate, must=300, higher_is_better=True),
+            Target("peak RSS", "MiB", peak_rss, must=600),
+        ],
+        data.MANY,
+    ),
+    Row(
+        "materialise",
+        "the seed's comparison: materialise, sort and join, against a stream",
+        materialise_against_stream,
+        [Target("times faster", "×", speedup("materialise, sort, join"), must=None, higher_is_better=True)],
+        data.SEED,
+    ),
+    Row(
+        "first-block",
+        "first block out of `cat` of the seed log, process start included",
+        first_byte,
+        [Target("first byte", "ms", first_byte_ms, must=150, hope=80)],
+        data.SEED,
+    ),
+    Row(
+        "resume",
+        "resume with a cursor when nothing is new",
+        lambda log: [driver("resume.py", *log.files)],
+        [
+            Target("old bytes read", "bytes", reported("old_bytes"), must=0),
+            Target("time", "ms", reported("seconds", 1e3), must=1),
+        ],
+        data.SEED,
+    ),
+    Row(
+        "grep-literal",
+        "`grep` a rare literal in the seed log, merged",
+        grep_literal,
+        [Target("throughput", "MB/s", rate, must=1000, higher_is_better=True)],
+        data.SEED,
+    ),
+    Row(
+        "grep-regex",
+        "`grep -E` a regex in the seed log, merged",
+        grep_regex,
+        [Target("throughput", "MB/s", rate, must=500, higher_is_better=True)],
+        data.SEED,
+    ),
+    Row(
+        "index",
+        "index of the seed log",
+        lambda log: [driver("index.py", *log.files)],
+        [
+            Target("built at", "MB/s", rate, must=500, higher_is_better=True),
+            Target("size of the log", "%", reported("size_ratio", 100), must=0.5),
+        ],
+        data.SEED,
+    ),
+    Row(
+        "import",
+        "`import logflume`",
+        import_time,
+        [Target("added to the start of Python", "ms", import_ms, must=50)],
+    ),
+    Row(
+        "huge",
+        "`logflume cat --output ndjson` of 10 GB",
+        cat_against_sort,
+        [
+            Target("peak RSS", "MiB", peak_rss, must=64, hope=40),
+            Target("wall against `sort -m`", "×", times(SORT), must=1.5, hope=1.0),
+        ],
+        data.HUGE,
+    ),
+    Row(
+        "tail",
+        "tail 1,000 lines in a 10 GB log, cold",
+        cold_tail,
+        [Target("time in the library", "ms", reported("seconds", 1e3), must=50, hope=20)],
+        data.HUGE,
+    ),
+    Row(
+        "seek",
+        "seek by time in a 10 GB log, cold",
+        cold_seek,
+        [Target("time to the first block in the library", "ms", reported("seconds", 1e3), must=50, hope=20)],
+        data.HUGE,
+    ),
+]
+
+
+def input_of(row: Row, scale: float) -> Input:
+    """Make the log of a row.
+
+    Raises:
+        NotThereYet: it cannot be made here.
+    """
+    if row.log is None:
+        return Input((), 0)
+    log = row.log.scaled(scale)
+    files = log.make()
+    if not files:
+        raise NotThereYet(f"logflume gen left no file in {log.folder}")
+    return Input(files, log.lines)

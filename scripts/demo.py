@@ -1,0 +1,109 @@
+"""``make demo``: make the log that once took 4 GB to read, merge it, and show what that costs.
+
+Holds: figures are those of whole commands in processes of their own; no merge is praised whose lines do not add up.
+Plan:  generate (once), merge before the reader's eyes and count, then time it in turn with ``sort -m``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn, TransferSpeedColumn
+from rich.table import Table
+
+from bench.data import LOGFLUME, ROOT, SEED
+from bench.measure import Contestant, Runs, run_once
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+FOLDER = ROOT / "build" / "demo"
+READ_BYTES = 1 << 20
+ROUNDS = 3
+
+console = Console()
+
+
+def main() -> int:
+    """Run the demo."""
+    parser = argparse.ArgumentParser(prog="make demo", description=__doc__.partition("\n")[0] if __doc__ else "")
+    parser.add_argument("--lines", type=int, default=SEED.lines, help="size of the log (default: %(default)s, 830 MB)")
+    lines = parser.parse_args().lines
+    files = generate(lines)
+    size = sum(path.stat().st_size for path in files)
+    console.print(
+        f"{len(files)} interleaved sources, {lines:,} lines, {size / 1e6:,.0f} MB in {FOLDER.relative_to(ROOT)}"
+    )
+    merged = merge_in_view(files, size)
+    counted = count_lines(files)
+    if merged != counted:
+        console.print(f"[bold red]The merge gave {merged:,} lines, and wc -l counts {counted:,} in the files.[/]")
+        return 1
+    console.print(f"{merged:,} lines came out, as many as `wc -l` counts in the files.")
+    console.print(compare(files, size))
+    return 0
+
+
+def generate(lines: int) -> list[Path]:
+    """Return the demo's files, making them first when they are not there."""
+    folder = FOLDER / str(lines)
+    if not folder.exists():
+        beside = folder.with_suffix(".part")
+        console.print("making the log (once) …")
+        words = ["--lines", str(lines), "--sources", "3", "--pattern", "interleaved", "--format", "json"]
+        subprocess.run([LOGFLUME, "gen", beside, *words], check=True)
+        beside.rename(folder)
+    return sorted(folder.glob("*.log"))
+
+
+def merge_in_view(files: Sequence[Path], size: int) -> int:
+    """Merge with a bar to look at; return how many lines came out."""
+    columns = [TextColumn("merging"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeElapsedColumn()]
+    lines = 0
+    command: list[str | Path] = [LOGFLUME, "cat", "--output", "ndjson", *files]
+    with Progress(*columns, console=console) as progress, subprocess.Popen(command, stdout=subprocess.PIPE) as merge:
+        bar = progress.add_task("merging", total=size)
+        assert merge.stdout is not None  # noqa: S101 - asked for in the line above
+        while block := merge.stdout.read(READ_BYTES):
+            lines += block.count(b"\n")
+            progress.advance(bar, len(block))
+    if merge.returncode:
+        sys.exit(f"logflume cat failed with exit code {merge.returncode}")
+    return lines
+
+
+def count_lines(files: Sequence[Path]) -> int:
+    """Ask ``wc -l``."""
+    said = subprocess.run(["wc", "-l", "--", *files], capture_output=True, text=True, check=True).stdout
+    return int(said.splitlines()[-1].split()[0])
+
+
+def compare(files: Sequence[Path], size: int) -> Table:
+    """Time both merges in turn; return the table."""
+    commands = {
+        "logflume cat --output ndjson": Contestant("", [LOGFLUME, "cat", "--output", "ndjson", *files]),
+        "LC_ALL=C sort -m": Contestant("", ["sort", "-m", *files], env={"LC_ALL": "C"}),
+    }
+    table = Table("who", "seconds", "MB/s", "first byte", "peak memory", caption=f"to /dev/null, median of {ROUNDS}")
+    with console.status("timing it beside sort -m …"):
+        rounds = [{name: run_once(command) for name, command in commands.items()} for _ in range(ROUNDS)]
+        first = {name: run_once(command, "first").first_byte_s for name, command in commands.items()}
+    for name in commands:
+        runs = Runs(name, [each[name] for each in rounds])
+        table.add_row(
+            name,
+            f"{runs.wall_s:.2f}",
+            f"{size / runs.wall_s / 1e6:,.0f}",
+            f"{(first[name] or 0) * 1e3:.0f} ms",
+            f"{runs.rss_bytes / (1 << 20):.0f} MiB",
+        )
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())
