@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
-RUST := scripts/with_rust.sh
+RUST := PYO3_PYTHON=$(abspath $(PYTHON)) scripts/with_rust.sh
 CARGO := $(RUST) cargo
 MANIFEST := --manifest-path rust/Cargo.toml
 PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
@@ -36,7 +36,7 @@ $(VENV)/.tools: pyproject.toml | $(PYTHON)
 
 $(VENV)/.built: pyproject.toml $(RUST_SOURCES) $(VENV)/.tools
 	@echo "building the Rust core (about a minute, once) …"
-	@$(RUST) $(VENV)/bin/maturin develop --quiet --release
+	@PIP_QUIET=1 PIP_DISABLE_PIP_VERSION_CHECK=1 $(RUST) $(VENV)/bin/maturin develop --quiet --release
 	@touch $@
 
 .PHONY: test
@@ -51,11 +51,11 @@ lint: $(VENV)/.built ## ruff, mypy, rustfmt, clippy
 	@$(VENV)/bin/mypy --no-error-summary
 	@echo "rustfmt, clippy …"
 	@$(CARGO) fmt $(MANIFEST) --all --check
-	@$(CARGO) clippy --quiet $(MANIFEST) --workspace --all-targets --locked -- -D warnings
+	@$(CARGO) clippy --quiet $(MANIFEST) --workspace --all-targets -- -D warnings
 
 .PHONY: test-core
 test-core: ## the tests of the Rust core alone
-	@$(CARGO) test --quiet $(MANIFEST) --workspace --locked
+	@$(CARGO) test --quiet $(MANIFEST) --package logflume-core
 
 ##@ The main job
 
