@@ -260,7 +260,7 @@ class Spool:
     def _give_way(self, size: int) -> None:
         if self._when_full is WhenFull.WAIT:
             self._stats.waits += 1
-            self._changed.wait()  # whatever makes room notifies
+            self._changed.wait()  # memory holds a chunk then, so a reader cannot be waiting too
         elif self._when_full is WhenFull.DROP_OLDEST:
             self._drop_oldest()
         else:
@@ -324,7 +324,6 @@ class Spool:
             self._count_disk()
         else:
             self._begun = bytes(self._memory.popleft())
-        self._changed.notify_all()
 
     def _read_back(self) -> bytes:
         size = self._disk.next_bytes

@@ -272,6 +272,19 @@ def test_drop_oldest_in_memory_alone() -> None:
         assert [gap.lost_bytes for gap in spool.gaps] == [2 * BIG]
 
 
+def test_small_blocks_are_dropped_by_the_buffer() -> None:
+    """Of small blocks no more is dropped at a time than one buffer of them, and whole ones only."""
+    lines = [b"%06d\n" % n for n in range(100_000)]
+    with Spool(memory_bytes=BLOCK_BYTES * 2, disk_bytes=0, when_full=WhenFull.DROP_OLDEST) as spool:
+        for line in lines:
+            spool.write(line)
+        spool.finish()
+        out = drain(spool)
+        assert b"".join(lines).endswith(out)
+        assert len(out) % 7 == 0
+        assert len(out) > BLOCK_BYTES
+
+
 def test_fail_refuses_the_block_and_keeps_the_rest() -> None:
     """Under FAIL a block beyond the bounds is refused by name and size; offered again after a read it is taken."""
     with Spool(name="pod", memory_bytes=BIG, disk_bytes=BIG, when_full=WhenFull.FAIL) as spool:
