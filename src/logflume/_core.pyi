@@ -4,7 +4,7 @@ All methods release the GIL while they work. One object may be used by one threa
 ``Scanner`` may live in another thread than the ``Merger`` it was made for.
 """
 
-from typing import final
+from typing import TypedDict, final
 
 __version__: str
 
@@ -41,6 +41,30 @@ class Scanner:
     def finish(self) -> Batch: ...  # the source ended: the open record is complete
     def flush(self) -> Batch: ...  # nothing more for now: give the open record's whole lines
 
+class Counts(TypedDict):
+    """What was scanned; levels are all unknown unless they were wanted."""
+
+    bytes: int
+    records: int
+    lines: int
+    late: int
+    filtered: int
+    pieces: int
+    levels: list[int]
+    first_ns: int | None
+    last_ns: int | None
+
+class Stats(Counts):
+    """What was scanned in all, what came out, and what was scanned of each source."""
+
+    records_out: int
+    lines_out: int
+    bytes_out: int
+    source_bytes_out: int
+    duplicates: int
+    dedup_overflow: int
+    sources: list[Counts]
+
 @final
 class Merger:
     """Merge n sources by time. See docs/reference/semantics.md for every rule."""
@@ -59,7 +83,8 @@ class Merger:
         max_record_bytes: int = 1 << 20,
         index_every_bytes: int = 0,  # 0 = no index entries
     ) -> None: ...
-    def scanner(self, source: int) -> Scanner: ...
+    def add(self) -> int: ...  # one more source, last in ties; not with index_every_bytes
+    def scanner(self, source: int) -> Scanner: ...  # once for each source: from then on `push` its batches
     def feed(self, source: int, block: bytes) -> None: ...  # scan here and push
     def push(self, source: int, batch: Batch) -> None: ...  # scanned elsewhere
     def finish(self, source: int) -> None: ...
@@ -69,10 +94,40 @@ class Merger:
     @property
     def done(self) -> bool: ...
     def positions(self) -> list[int]: ...  # per source: byte offset up to which all has been given out
-    def stats(self) -> dict[str, object]: ...
-    # {"records","lines","bytes_in","bytes_out","late","duplicates","filtered","pieces","dedup_overflow",
-    #  "first_ns": int|None,"last_ns": int|None,"levels": [6 ints], "sources": [{…same keys…}]}
+    def stats(self) -> Stats: ...
     def take_index(self) -> bytes: ...  # encoded index entries made since the last call
+
+    def floors(self) -> list[int]: ...  # per source: highest time given out; `resume` wants it with the position
+    def resume(self, source: int, floor_ns: int) -> None: ...  # before anything is fed
+    def mark_index(self) -> None: ...  # make an index entry for this place
+
+class IndexEntry(TypedDict):
+    """What had been given out at one place of a merged log; sums from its start."""
+
+    bytes: int
+    lines: int
+    records: int
+    ts: int
+    levels: list[int]
+    positions: list[int]
+    floors: list[int]
+
+@final
+class Index:
+    """Entries of one log's index, searchable."""
+
+    def __init__(self, n_sources: int) -> None: ...
+    def extend(self, encoded: bytes) -> None: ...  # ValueError: damaged
+    @property
+    def entries(self) -> int: ...
+    @property
+    def encoded_bytes(self) -> int: ...
+    def last(self) -> IndexEntry: ...
+    def at_line(self, line: int) -> IndexEntry: ...  # the last one at or before that line
+    def at_byte(self, byte: int) -> IndexEntry: ...
+    def before_time(self, ts_ns: int) -> IndexEntry: ...  # the last one all of whose records are before it
+    def next_of_levels(self, line: int, levels: int) -> IndexEntry: ...
+    def previous_of_levels(self, line: int, levels: int) -> IndexEntry | None: ...
 
 @final
 class Generator:

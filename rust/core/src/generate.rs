@@ -180,11 +180,7 @@ impl Generator {
     ///
     /// # Errors
     /// A part of the plan is out of its range.
-    #[allow(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss
-    )]
+    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     pub fn new(plan: &Plan) -> Result<Self, BadPlan> {
         check(plan)?;
         let lines = match plan.size {
@@ -192,15 +188,8 @@ impl Generator {
             Size::Bytes(bytes) => lines_for(bytes, plan),
         };
         let sources = plan.sources as u64;
-        let clock = Clock {
-            second: u64::MAX,
-            text: String::new(),
-        };
-        let error = ErrorRecord {
-            window: u64::MAX,
-            start: 0,
-            end: 0,
-        };
+        let clock = Clock { second: u64::MAX, text: String::new() };
+        let error = ErrorRecord { window: u64::MAX, start: 0, end: 0 };
         Ok(Self {
             pattern: plan.pattern,
             format: plan.format,
@@ -209,22 +198,11 @@ impl Generator {
             sources,
             pools: sources.div_ceil(POOL_SOURCES),
             late_line: lines * (sources - 1) / (2 * sources - 1),
-            copied: if sources > 1 {
-                of_65536(plan.duplicates)
-            } else {
-                0
-            },
+            copied: if sources > 1 { of_65536(plan.duplicates) } else { 0 },
             tied: of_65536(plan.ties),
             key: mix(plan.seed.wrapping_add(1)),
             start_us: plan.start_us,
-            cursors: vec![
-                Cursor {
-                    line: 0,
-                    error,
-                    clock
-                };
-                plan.sources
-            ],
+            cursors: vec![Cursor { line: 0, error, clock }; plan.sources],
         })
     }
 
@@ -328,8 +306,7 @@ impl Generator {
     /// The other source that has a copy of this line, if there is one.
     fn copy(&self, line: u64, owner: u64, dice: Dice) -> Option<u64> {
         let started = self.started(line);
-        (dice.bits(32) < self.copied && started > 1)
-            .then(|| (owner + 1 + dice.bits(48) % (started - 1)) % started)
+        (dice.bits(32) < self.copied && started > 1).then(|| (owner + 1 + dice.bits(48) % (started - 1)) % started)
     }
 
     /// Sources `0..n` that can have this line.
@@ -339,9 +316,7 @@ impl Generator {
     }
 
     fn dice(&self, line: u64) -> Dice {
-        Dice(mix(self
-            .key
-            .wrapping_add(line.wrapping_mul(0x9e37_79b9_7f4a_7c15))))
+        Dice(mix(self.key.wrapping_add(line.wrapping_mul(0x9e37_79b9_7f4a_7c15))))
     }
 
     /// An error record never stands first in its window, where a needle may be, and never leaves it.
@@ -353,11 +328,7 @@ impl Generator {
             Format::Plain => 3 + 2 * (1 + dice.share(0, 4)),
             Format::Json | Format::Kubernetes => 1,
         };
-        ErrorRecord {
-            window,
-            start,
-            end: (start + lines).min(self.lines),
-        }
+        ErrorRecord { window, start, end: (start + lines).min(self.lines) }
     }
 
     /// The line whose time this line shares; itself, mostly.
@@ -397,15 +368,10 @@ impl Generator {
 fn check(plan: &Plan) -> Result<(), BadPlan> {
     let bad = |text: String| Err(BadPlan(text));
     if !(1..=MAX_SOURCES).contains(&plan.sources) {
-        return bad(format!(
-            "sources must be 1 to {MAX_SOURCES}, not {}",
-            plan.sources
-        ));
+        return bad(format!("sources must be 1 to {MAX_SOURCES}, not {}", plan.sources));
     }
     if let Size::Lines(n @ MAX_LINES..) | Size::Bytes(n @ MAX_LINES..) = plan.size {
-        return bad(format!(
-            "a size must be below {MAX_LINES} lines or bytes, not {n}"
-        ));
+        return bad(format!("a size must be below {MAX_LINES} lines or bytes, not {n}"));
     }
     for (name, share) in [("duplicates", plan.duplicates), ("ties", plan.ties)] {
         if !(0.0..=1.0).contains(&share) {
@@ -413,20 +379,13 @@ fn check(plan: &Plan) -> Result<(), BadPlan> {
         }
     }
     if plan.start_us > MAX_START_US {
-        return bad(format!(
-            "start_us must be at most {MAX_START_US}, not {}",
-            plan.start_us
-        ));
+        return bad(format!("start_us must be at most {MAX_START_US}, not {}", plan.start_us));
     }
     Ok(())
 }
 
 /// How many lines make so many bytes.
-#[allow(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss
-)]
+#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 fn lines_for(bytes: u64, plan: &Plan) -> u64 {
     let mut lines = bytes as f64 / 100.0;
     for _ in 0..4 {
@@ -437,11 +396,7 @@ fn lines_for(bytes: u64, plan: &Plan) -> u64 {
 
 /// What a line takes on average, in all sources that have it, when there are `lines` of them.
 fn mean_line_bytes(lines: f64, plan: &Plan) -> f64 {
-    let copies = if plan.sources > 1 {
-        plan.duplicates
-    } else {
-        0.0
-    };
+    let copies = if plan.sources > 1 { plan.duplicates } else { 0.0 };
     (plan.format.mean_bytes_beside_number() + mean_digits(lines)) * (1.0 + copies)
 }
 
@@ -490,9 +445,7 @@ impl Clock {
         if self.second != second {
             self.second = second;
             let second = i64::try_from(second).unwrap_or(i64::MAX);
-            self.text = Timestamp::from_second(second)
-                .unwrap_or(Timestamp::MAX)
-                .to_string();
+            self.text = Timestamp::from_second(second).unwrap_or(Timestamp::MAX).to_string();
             self.text.pop(); // the Z comes after the fraction
             self.text.push('.');
         }
@@ -555,12 +508,7 @@ struct Words {
 }
 
 const fn words(place: &'static str, before: &'static str, after: &'static str) -> Words {
-    Words {
-        place,
-        before,
-        after,
-        quoted: false,
-    }
+    Words { place, before, after, quoted: false }
 }
 
 static INFO: [Words; 16] = [
@@ -579,35 +527,20 @@ static INFO: [Words; 16] = [
     words("transform.py:29", "città n. ", " → ok"),
     words("logging_mixin.py:190", "", ""),
     words("logging_mixin.py:190", "progress: ", " rows"),
-    Words {
-        place: "store.py:204",
-        before: "order ",
-        after: " is paid",
-        quoted: true,
-    },
+    Words { place: "store.py:204", before: "order ", after: " is paid", quoted: true },
 ];
-static DEBUG: [Words; 2] = [
-    words("cache.py:12", "cache miss for key ", ""),
-    words("cache.py:20", "evicted ", " after 300 s"),
-];
+static DEBUG: [Words; 2] =
+    [words("cache.py:12", "cache miss for key ", ""), words("cache.py:20", "evicted ", " after 300 s")];
 static WARNING: [Words; 2] = [
     words("retry.py:33", "slow answer for row ", ", will retry"),
     words("retry.py:48", "row ", " has no currency, EUR is assumed"),
 ];
-static ERROR: Words = words(
-    "taskinstance.py:3312",
-    "Task failed at row ",
-    " with exception",
-);
+static ERROR: Words = words("taskinstance.py:3312", "Task failed at row ", " with exception");
 static FOUND: Words = words("audit.py:5", "needle-7f3a in row ", "");
 
 impl Message {
     fn of(line: u64, is_error: bool, dice: Dice) -> Self {
-        let logger: &[u8] = if dice.bits(16).is_multiple_of(4) {
-            b",\"logger\":\"task.stdout\""
-        } else {
-            b""
-        };
+        let logger: &[u8] = if dice.bits(16).is_multiple_of(4) { b",\"logger\":\"task.stdout\"" } else { b"" };
         let pick = usize::try_from(dice.share(16, 16)).unwrap_or(0);
         let (level, words) = match dice.share(48, 256) {
             _ if is_error => (Level::Error, &ERROR),
@@ -616,12 +549,7 @@ impl Message {
             16..24 => (Level::Warning, &WARNING[pick % 2]),
             _ => (Level::Info, &INFO[pick]),
         };
-        Self {
-            line,
-            level,
-            words,
-            logger,
-        }
+        Self { line, level, words, logger }
     }
 
     fn write_text(&self, quote: &[u8], out: &mut Vec<u8>) {
@@ -644,9 +572,7 @@ impl Message {
         out.push(b'"');
         out.extend_from_slice(self.logger);
         if self.level == Level::Error {
-            out.extend_from_slice(
-                b",\"error_detail\":[{\"exc_type\":\"KeyError\",\"exc_value\":\"'",
-            );
+            out.extend_from_slice(b",\"error_detail\":[{\"exc_type\":\"KeyError\",\"exc_value\":\"'");
             push_number(self.line, out);
             out.extend_from_slice(
                 b"'\",\"syntax_error\":null,\"is_cause\":false,\"frames\":[{\"filename\":\"/opt/airflow/dags/load.py\",\
@@ -673,11 +599,7 @@ impl Message {
     fn write_kubernetes(&self, second: &[u8], time_ns: u64, out: &mut Vec<u8>) {
         out.extend_from_slice(second);
         push_padded::<9>(time_ns, out);
-        let stream: &[u8] = if self.level == Level::Error {
-            b"Z stderr F "
-        } else {
-            b"Z stdout F "
-        };
+        let stream: &[u8] = if self.level == Level::Error { b"Z stderr F " } else { b"Z stdout F " };
         out.extend_from_slice(stream);
         out.extend_from_slice(self.level.upper());
         out.push(b' ');
@@ -736,19 +658,11 @@ mod tests {
     use super::*;
 
     const FORMATS: [Format; 3] = [Format::Json, Format::Plain, Format::Kubernetes];
-    const PATTERNS: [Pattern; 5] = [
-        Pattern::Interleaved,
-        Pattern::Runs,
-        Pattern::Disjoint,
-        Pattern::Skewed,
-        Pattern::LateStart,
-    ];
+    const PATTERNS: [Pattern; 5] =
+        [Pattern::Interleaved, Pattern::Runs, Pattern::Disjoint, Pattern::Skewed, Pattern::LateStart];
 
     fn plan(lines: u64) -> Plan {
-        Plan {
-            size: Size::Lines(lines),
-            ..Plan::default()
-        }
+        Plan { size: Size::Lines(lines), ..Plan::default() }
     }
 
     /// All sources, in blocks of a size.
@@ -780,9 +694,7 @@ mod tests {
     fn digest<'a>(bytes: impl IntoIterator<Item = &'a u8>) -> u64 {
         bytes
             .into_iter()
-            .fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
-                (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
-            })
+            .fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
     }
 
     fn number_in(json: &[u8]) -> u64 {
@@ -790,12 +702,7 @@ mod tests {
         let event = text.split("\"event\":\"").nth(1).unwrap();
         let event = event.replace("needle-7f3a", "");
         let digits = event.trim_start_matches(|c: char| !c.is_ascii_digit());
-        digits
-            .chars()
-            .take_while(char::is_ascii_digit)
-            .collect::<String>()
-            .parse()
-            .unwrap()
+        digits.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap()
     }
 
     #[test]
@@ -806,14 +713,7 @@ mod tests {
             generator.next_block(source, 65_536, &mut block);
             digest(&block)
         });
-        assert_eq!(
-            digests,
-            [
-                0x7cd3_c4e6_f73a_d146,
-                0x8e5f_86fc_ac22_c5a5,
-                0xeb20_0912_2f79_e140
-            ]
-        );
+        assert_eq!(digests, [0x7cd3_c4e6_f73a_d146, 0x8e5f_86fc_ac22_c5a5, 0xeb20_0912_2f79_e140]);
     }
 
     #[test]
@@ -822,14 +722,7 @@ mod tests {
         for format in FORMATS {
             for pattern in PATTERNS {
                 let (sources, duplicates, ties) = (40, 0.1, 0.1);
-                let plan = Plan {
-                    sources,
-                    pattern,
-                    format,
-                    duplicates,
-                    ties,
-                    ..plan(10_000)
-                };
+                let plan = Plan { sources, pattern, format, duplicates, ties, ..plan(10_000) };
                 all.extend(files(&plan, 4096).concat());
             }
         }
@@ -856,11 +749,7 @@ mod tests {
     #[test]
     fn blocks_of_any_size_make_the_same_log() {
         for format in FORMATS {
-            let plan = Plan {
-                format,
-                duplicates: 0.2,
-                ..plan(5_000)
-            };
+            let plan = Plan { format, duplicates: 0.2, ..plan(5_000) };
             assert_eq!(files(&plan, 1), files(&plan, 100_000));
         }
     }
@@ -869,21 +758,12 @@ mod tests {
     fn merged_lines_are_numbered_without_a_gap() {
         for pattern in PATTERNS {
             for (sources, duplicates) in [(1, 0.5), (3, 0.0), (3, 0.3), (100, 0.0), (100, 0.3)] {
-                let plan = Plan {
-                    sources,
-                    pattern,
-                    duplicates,
-                    ..plan(12_345)
-                };
+                let plan = Plan { sources, pattern, duplicates, ..plan(12_345) };
                 let files = files(&plan, 10_000);
                 let mut merged = sorted(&files);
                 merged.dedup();
                 let numbers: Vec<_> = merged.into_iter().map(number_in).collect();
-                assert_eq!(
-                    numbers,
-                    (0..12_345).collect::<Vec<_>>(),
-                    "{pattern:?} {sources} {duplicates}"
-                );
+                assert_eq!(numbers, (0..12_345).collect::<Vec<_>>(), "{pattern:?} {sources} {duplicates}");
             }
         }
     }
@@ -891,14 +771,7 @@ mod tests {
     #[test]
     fn every_source_is_sorted() {
         for pattern in PATTERNS {
-            for file in files(
-                &Plan {
-                    pattern,
-                    duplicates: 0.3,
-                    ..plan(10_000)
-                },
-                10_000,
-            ) {
+            for file in files(&Plan { pattern, duplicates: 0.3, ..plan(10_000) }, 10_000) {
                 assert!(lines(&file).is_sorted_by(|a, b| a < b), "{pattern:?}");
             }
         }
@@ -906,13 +779,7 @@ mod tests {
 
     #[test]
     fn the_share_of_copies_is_kept() {
-        let files = files(
-            &Plan {
-                duplicates: 0.25,
-                ..plan(100_000)
-            },
-            100_000,
-        );
+        let files = files(&Plan { duplicates: 0.25, ..plan(100_000) }, 100_000);
         let total: usize = files.iter().map(|file| lines(file).count()).sum();
         assert!((124_000..126_000).contains(&total), "{total}");
     }
@@ -920,16 +787,8 @@ mod tests {
     #[test]
     fn the_share_of_ties_is_kept() {
         for format in [Format::Json, Format::Kubernetes] {
-            let files = files(
-                &Plan {
-                    ties: 0.4,
-                    format,
-                    ..plan(100_000)
-                },
-                100_000,
-            );
-            let until_zone =
-                |line: &&[u8]| line[..line.iter().position(|&byte| byte == b'Z').unwrap()].to_vec();
+            let files = files(&Plan { ties: 0.4, format, ..plan(100_000) }, 100_000);
+            let until_zone = |line: &&[u8]| line[..line.iter().position(|&byte| byte == b'Z').unwrap()].to_vec();
             let mut times: Vec<_> = sorted(&files).iter().map(until_zone).collect();
             times.dedup();
             assert!((59_000..61_700).contains(&times.len()), "{}", times.len());
@@ -939,46 +798,22 @@ mod tests {
     #[test]
     fn patterns_are_what_they_say() {
         let counts = |pattern| {
-            let files = files(
-                &Plan {
-                    pattern,
-                    ..plan(120_000)
-                },
-                100_000,
-            );
-            files
-                .iter()
-                .map(|file| lines(file).count())
-                .collect::<Vec<_>>()
+            let files = files(&Plan { pattern, ..plan(120_000) }, 100_000);
+            files.iter().map(|file| lines(file).count()).collect::<Vec<_>>()
         };
         let near = |count: usize, expected: usize| count.abs_diff(expected) < 1_500;
-        assert!(counts(Pattern::Interleaved)
-            .iter()
-            .all(|&n| near(n, 40_000)));
+        assert!(counts(Pattern::Interleaved).iter().all(|&n| near(n, 40_000)));
         assert_eq!(counts(Pattern::Runs), [40_000; 3]);
         assert_eq!(counts(Pattern::Disjoint), [40_000; 3]);
         let skewed = counts(Pattern::Skewed);
-        assert!(
-            near(skewed[0], 100_000) && near(skewed[1], 10_000) && near(skewed[2], 10_000),
-            "{skewed:?}"
-        );
+        assert!(near(skewed[0], 100_000) && near(skewed[1], 10_000) && near(skewed[2], 10_000), "{skewed:?}");
         let late = counts(Pattern::LateStart);
-        assert!(
-            near(late[0], 48_000) && near(late[1], 48_000) && near(late[2], 24_000),
-            "{late:?}"
-        );
+        assert!(near(late[0], 48_000) && near(late[1], 48_000) && near(late[2], 24_000), "{late:?}");
     }
 
     #[test]
     fn a_late_source_starts_when_the_others_have_half() {
-        let files = files(
-            &Plan {
-                pattern: Pattern::LateStart,
-                duplicates: 0.3,
-                ..plan(120_000)
-            },
-            100_000,
-        );
+        let files = files(&Plan { pattern: Pattern::LateStart, duplicates: 0.3, ..plan(120_000) }, 100_000);
         let first = number_in(lines(&files[2]).next().unwrap());
         assert!((48_000..48_050).contains(&first), "{first}");
     }
@@ -987,11 +822,7 @@ mod tests {
     fn needles_stand_where_they_are_said_to() {
         for format in FORMATS {
             for needle in [NEEDLE_FIRST, NEEDLE_FIRST + 7 * NEEDLE_EVERY] {
-                let plan = Plan {
-                    sources: 1,
-                    format,
-                    ..Plan::default()
-                };
+                let plan = Plan { sources: 1, format, ..Plan::default() };
                 let mut generator = Generator::new(&plan).unwrap();
                 generator.cursors[0].line = needle - 100;
                 let mut block = Vec::new();
@@ -1006,21 +837,11 @@ mod tests {
 
     #[test]
     fn plain_text_has_whole_tracebacks_and_exact_lines() {
-        let files = files(
-            &Plan {
-                format: Format::Plain,
-                ..plan(100_000)
-            },
-            100_000,
-        );
+        let files = files(&Plan { format: Format::Plain, ..plan(100_000) }, 100_000);
         let text = String::from_utf8(files.concat()).unwrap();
         assert_eq!(text.lines().count(), 100_000);
         assert_eq!(text.matches("} ERROR - ").count(), 50);
-        assert_eq!(
-            text.matches("\nTraceback (most recent call last):\n  File ")
-                .count(),
-            50
-        );
+        assert_eq!(text.matches("\nTraceback (most recent call last):\n  File ").count(), 50);
         assert_eq!(text.matches("\nKeyError: '").count(), 50);
     }
 
@@ -1028,17 +849,9 @@ mod tests {
     fn a_size_in_bytes_is_met() {
         for format in FORMATS {
             for duplicates in [0.0, 0.5] {
-                let plan = Plan {
-                    size: Size::Bytes(10_000_000),
-                    format,
-                    duplicates,
-                    ..Plan::default()
-                };
+                let plan = Plan { size: Size::Bytes(10_000_000), format, duplicates, ..Plan::default() };
                 let total: usize = files(&plan, 1 << 20).iter().map(Vec::len).sum();
-                assert!(
-                    (9_900_000..10_100_000).contains(&total),
-                    "{format:?} {total}"
-                );
+                assert!((9_900_000..10_100_000).contains(&total), "{format:?} {total}");
             }
         }
     }
@@ -1046,18 +859,11 @@ mod tests {
     #[test]
     fn the_expected_size_is_about_right() {
         for format in FORMATS {
-            let plan = Plan {
-                format,
-                duplicates: 0.5,
-                ..plan(100_000)
-            };
+            let plan = Plan { format, duplicates: 0.5, ..plan(100_000) };
             let expected = Generator::new(&plan).unwrap().expected_bytes();
             let expected = usize::try_from(expected).unwrap();
             let total: usize = files(&plan, 1 << 20).iter().map(Vec::len).sum();
-            assert!(
-                total.abs_diff(expected) < total / 100,
-                "{format:?} {total} {expected}"
-            );
+            assert!(total.abs_diff(expected) < total / 100, "{format:?} {total} {expected}");
         }
     }
 
@@ -1071,34 +877,10 @@ mod tests {
     #[test]
     fn a_bad_plan_is_refused() {
         for (bad, part) in [
-            (
-                Plan {
-                    sources: 0,
-                    ..plan(1)
-                },
-                "sources",
-            ),
-            (
-                Plan {
-                    duplicates: 1.5,
-                    ..plan(1)
-                },
-                "duplicates",
-            ),
-            (
-                Plan {
-                    ties: f64::NAN,
-                    ..plan(1)
-                },
-                "ties",
-            ),
-            (
-                Plan {
-                    start_us: u64::MAX,
-                    ..plan(1)
-                },
-                "start_us",
-            ),
+            (Plan { sources: 0, ..plan(1) }, "sources"),
+            (Plan { duplicates: 1.5, ..plan(1) }, "duplicates"),
+            (Plan { ties: f64::NAN, ..plan(1) }, "ties"),
+            (Plan { start_us: u64::MAX, ..plan(1) }, "start_us"),
             (plan(u64::MAX), "size"),
         ] {
             assert!(Generator::new(&bad).unwrap_err().to_string().contains(part));

@@ -45,11 +45,7 @@ impl Generator {
             start_us,
         };
         let core = Core::new(&plan).map_err(|error| PyValueError::new_err(error.to_string()))?;
-        Ok(Self {
-            core,
-            sources,
-            block: Vec::new(),
-        })
+        Ok(Self { core, sources, block: Vec::new() })
     }
 
     /// Distinct lines of the log.
@@ -65,16 +61,9 @@ impl Generator {
     }
 
     /// The next whole records of one source; empty when it has given everything.
-    fn next_block<'py>(
-        &mut self,
-        py: Python<'py>,
-        source: usize,
-        max_bytes: usize,
-    ) -> PyResult<Bound<'py, PyBytes>> {
+    fn next_block<'py>(&mut self, py: Python<'py>, source: usize, max_bytes: usize) -> PyResult<Bound<'py, PyBytes>> {
         if source >= self.sources {
-            return Err(PyIndexError::new_err(format!(
-                "there is no source {source}"
-            )));
+            return Err(PyIndexError::new_err(format!("there is no source {source}")));
         }
         let (core, block) = (&mut self.core, &mut self.block);
         py.detach(|| core.next_block(source, max_bytes, block));
@@ -89,11 +78,7 @@ fn pattern_of(name: &str) -> PyResult<Pattern> {
         "disjoint" => Pattern::Disjoint,
         "skewed" => Pattern::Skewed,
         "late-start" => Pattern::LateStart,
-        _ => {
-            return Err(PyValueError::new_err(format!(
-                "there is no pattern {name:?}"
-            )))
-        }
+        _ => return Err(PyValueError::new_err(format!("there is no pattern {name:?}"))),
     })
 }
 
@@ -102,10 +87,6 @@ fn format_of(name: &str) -> PyResult<Format> {
         "json" => Format::Json,
         "plain" => Format::Plain,
         "kubernetes" => Format::Kubernetes,
-        _ => {
-            return Err(PyValueError::new_err(format!(
-                "there is no format {name:?}"
-            )))
-        }
+        _ => return Err(PyValueError::new_err(format!("there is no format {name:?}"))),
     })
 }

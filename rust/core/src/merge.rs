@@ -1,0 +1,471 @@
+//! Many sources into one: a k-way merge of scanned records, by time.
+//!
+//! Holds: for each source the batches fed and not yet given out; one output block.
+//! Plan:  the source with the earliest next record gives a *run*: all its records that come before
+//!        the next best source. Where a run lies in one piece and needs no rewriting, it is copied
+//!        at once. Nothing is given out before every source that could have something earlier has
+//!        been fed, has ended, or is idle.
+//! Order: (effective time, source number, position). Loss: none.
+//! Memory: what is fed (the driver feeds what [`Merger::wanted`] names), and `take`'s block.
+
+use std::collections::VecDeque;
+
+use crate::dedup::Instant;
+use crate::index::Encoder;
+use crate::render;
+use crate::scan::{Batch, Counts, Record, Scanner, Settings, UNTIMED};
+use crate::stamp;
+use crate::tree::{LoserTree, NEVER};
+
+/// What a merge gives out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// One JSON object a line.
+    Ndjson,
+    /// The lines as they were written.
+    Text,
+    /// Nothing: for counts and indexes.
+    Nothing,
+}
+
+/// How to merge.
+#[derive(Clone)]
+pub struct Options {
+    /// What to give out.
+    pub output: Output,
+    /// Show a record that several sources hold only once.
+    pub dedup: bool,
+    /// How each source is scanned; `json` follows from `output`.
+    pub scan: Settings,
+    /// Make an index entry after about so many bytes of records; 0 = none.
+    pub index_every_bytes: u64,
+}
+
+/// What has come out so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Given {
+    /// Records given out.
+    pub records: u64,
+    /// Lines given out (of the sources; NDJSON has one object for each).
+    pub lines: u64,
+    /// Bytes of those records in their sources.
+    pub source_bytes: u64,
+    /// Bytes given out.
+    pub bytes: u64,
+    /// Records not shown because another source had shown them.
+    pub duplicates: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// More can come and is waited for.
+    Waited,
+    /// More can come, but nobody waits.
+    Idle,
+    Ended,
+}
+
+struct Input<B> {
+    scanner: Option<Scanner>,
+    batches: VecDeque<Batch<B>>,
+    /// Next record in the first batch.
+    next: usize,
+    /// No record to come is below this time.
+    floor: i64,
+    state: State,
+    position: u64,
+    given_floor: i64,
+    counts: Counts,
+}
+
+impl<B: AsRef<[u8]>> Input<B> {
+    fn new(scanner: Scanner) -> Self {
+        Input {
+            scanner: Some(scanner),
+            batches: VecDeque::new(),
+            next: 0,
+            floor: UNTIMED,
+            state: State::Waited,
+            position: 0,
+            given_floor: UNTIMED,
+            counts: Counts::default(),
+        }
+    }
+
+    fn push(&mut self, batch: Batch<B>) {
+        self.counts.add(&batch.counts);
+        self.floor = batch.floor;
+        self.batches.push_back(batch);
+        self.drop_used();
+    }
+
+    /// Let go of batches that are given out, so that the first one has a next record.
+    fn drop_used(&mut self) {
+        while let Some(batch) = self.batches.front() {
+            if self.next < batch.records().len() {
+                return;
+            }
+            self.position = batch.end;
+            self.given_floor = batch.floor;
+            self.batches.pop_front();
+            self.next = 0;
+        }
+    }
+
+    #[inline]
+    fn has_record(&self) -> bool {
+        !self.batches.is_empty()
+    }
+
+    /// The batch that holds the next records, and those records; only if there is one.
+    #[inline]
+    fn upcoming(&self) -> (&Batch<B>, &[Record]) {
+        let batch = &self.batches[0];
+        (batch, &batch.records()[self.next..])
+    }
+
+    /// The next `count` records (all of the first batch) are done with.
+    #[inline]
+    fn advance(&mut self, count: usize) {
+        let batch = &self.batches[0];
+        self.next += count;
+        let last = &batch.records()[self.next - 1];
+        self.position = batch.end_of(last);
+        self.given_floor = last.ts;
+        self.drop_used();
+    }
+
+    #[inline]
+    fn key(&self) -> i64 {
+        match self.batches.front() {
+            Some(batch) => batch.records()[self.next].ts,
+            None if self.state == State::Waited => self.floor,
+            None => NEVER,
+        }
+    }
+}
+
+/// Merges records of `n` sources.
+pub struct Merger<B> {
+    inputs: Vec<Input<B>>,
+    tree: LoserTree,
+    options: Options,
+    instant: Instant,
+    out: Vec<u8>,
+    /// TEXT: the last line given out lacks its newline; it gets one if another line follows.
+    owes_newline: bool,
+    /// This source has given a piece of a record, and the rest comes before anything else.
+    unfinished: Option<usize>,
+    given: Given,
+    index: Option<Encoder>,
+}
+
+impl<B: AsRef<[u8]>> Merger<B> {
+    /// A merge of `n` sources, each at its start.
+    ///
+    /// # Errors
+    /// The time format cannot be used.
+    pub fn new(n: usize, mut options: Options) -> Result<Self, stamp::BadFormat> {
+        options.scan.json = options.output == Output::Ndjson;
+        let inputs = (0..n).map(|_| Scanner::new(&options.scan).map(Input::new)).collect::<Result<Vec<_>, _>>()?;
+        let index = (options.index_every_bytes > 0).then(|| Encoder::new(n));
+        Ok(Merger {
+            tree: LoserTree::new(n, if n == 0 { NEVER } else { UNTIMED }),
+            inputs,
+            options,
+            instant: Instant::default(),
+            out: Vec::new(),
+            owes_newline: false,
+            unfinished: None,
+            given: Given::default(),
+            index,
+        })
+    }
+
+    /// One more source, after all others in ties; its number. Not while index entries are made: they
+    /// are of a fixed number of sources.
+    ///
+    /// # Errors
+    /// The time format cannot be used.
+    pub fn add(&mut self) -> Result<usize, stamp::BadFormat> {
+        self.inputs.push(Input::new(Scanner::new(&self.options.scan)?));
+        self.tree.add(UNTIMED);
+        Ok(self.inputs.len() - 1)
+    }
+
+    /// Number of sources.
+    pub fn sources(&self) -> usize {
+        self.inputs.len()
+    }
+
+    /// Take the scanner of a source out, to scan in another thread; its batches come back by `push`.
+    /// None if it is out already.
+    pub fn scanner(&mut self, source: usize) -> Option<Scanner> {
+        self.inputs[source].scanner.take()
+    }
+
+    /// Go on in the middle of a source whose latest effective time was `floor`; before anything is fed.
+    pub fn resume(&mut self, source: usize, floor: i64) {
+        let input = &mut self.inputs[source];
+        if let Some(scanner) = &mut input.scanner {
+            scanner.resume(floor);
+        }
+        input.floor = floor;
+        input.given_floor = floor;
+        self.tree.set(source, input.key());
+    }
+
+    /// Scan and push the next bytes of a source. Without its scanner nothing happens.
+    pub fn feed(&mut self, source: usize, block: B) {
+        if let Some(scanner) = &mut self.inputs[source].scanner {
+            let batch = scanner.scan(block);
+            self.push(source, batch);
+        }
+    }
+
+    /// Take scanned records of a source; batches of one source come in order.
+    pub fn push(&mut self, source: usize, batch: Batch<B>) {
+        let input = &mut self.inputs[source];
+        if input.state == State::Idle {
+            input.state = State::Waited;
+        }
+        input.push(batch);
+        let key = input.key();
+        self.tree.set(source, key);
+    }
+
+    /// A source has ended.
+    pub fn finish(&mut self, source: usize) {
+        if let Some(scanner) = &mut self.inputs[source].scanner {
+            let batch = scanner.finish();
+            self.push(source, batch);
+        }
+        self.become_state(source, State::Ended);
+    }
+
+    /// A live source has nothing for now: give what whole lines it has and do not wait for it.
+    pub fn idle(&mut self, source: usize) {
+        if let Some(scanner) = &mut self.inputs[source].scanner {
+            let batch = scanner.flush();
+            self.push(source, batch);
+        }
+        if self.inputs[source].state != State::Ended {
+            self.become_state(source, State::Idle);
+        }
+    }
+
+    fn become_state(&mut self, source: usize, state: State) {
+        self.inputs[source].state = state;
+        let key = self.inputs[source].key();
+        self.tree.set(source, key);
+    }
+
+    /// Sources that must be fed, finished or idled before more can come out.
+    pub fn wanted(&self) -> Vec<usize> {
+        if let Some(source) = self.unfinished {
+            if !self.inputs[source].has_record() {
+                return vec![source];
+            }
+        }
+        let ready = self.inputs.iter().zip(0..).filter(|(input, _)| input.has_record());
+        let first = ready.map(|(input, source)| (input.key(), source)).min().unwrap_or((NEVER, usize::MAX));
+        let waited = self.inputs.iter().zip(0..).filter(|(input, source)| {
+            !input.has_record() && input.state == State::Waited && (input.floor, *source) < first
+        });
+        waited.map(|(_, source)| source).collect()
+    }
+
+    /// Whether every source has ended and all is given out.
+    pub fn done(&self) -> bool {
+        self.inputs.iter().all(|input| input.state == State::Ended && !input.has_record())
+    }
+
+    /// For each source the offset up to which everything has been given out, shown or not.
+    pub fn positions(&self) -> Vec<u64> {
+        self.inputs.iter().map(|input| input.position).collect()
+    }
+
+    /// For each source the highest time given out: what `resume` wants with its position.
+    pub fn floors(&self) -> Vec<i64> {
+        self.inputs.iter().map(|input| input.given_floor).collect()
+    }
+
+    /// What has come out so far.
+    pub fn given(&self) -> Given {
+        self.given
+    }
+
+    /// Records shown twice perhaps, because one instant held too many to compare.
+    pub fn dedup_overflow(&self) -> u64 {
+        self.instant.overflow
+    }
+
+    /// What was scanned of a source.
+    pub fn counts(&self, source: usize) -> &Counts {
+        &self.inputs[source].counts
+    }
+
+    /// Index entries made since the last call, encoded.
+    pub fn take_index(&mut self) -> Vec<u8> {
+        self.index.as_mut().map(Encoder::take).unwrap_or_default()
+    }
+
+    /// Make an index entry for what has been given out so far.
+    pub fn mark_index(&mut self) {
+        let (positions, floors) = (self.positions(), self.floors());
+        if let Some(index) = &mut self.index {
+            index.mark(&self.given, &positions, &floors);
+        }
+    }
+
+    /// Merge until about `max_bytes` have come out (the last record is given whole), or a source is
+    /// wanted. With [`Output::Nothing`] the bytes are those of the records.
+    ///
+    /// A cut within an instant at which sources are compared is put off, up to twice `max_bytes`,
+    /// so that a merge resumed here compares nothing with what it no longer knows.
+    pub fn take(&mut self, max_bytes: usize) -> &[u8] {
+        self.fill(max_bytes);
+        self.taken()
+    }
+
+    /// What the last `take` gave out.
+    pub fn taken(&self) -> &[u8] {
+        &self.out
+    }
+
+    fn fill(&mut self, max_bytes: usize) {
+        self.out.clear();
+        let start = self.given.source_bytes;
+        loop {
+            let done = match self.options.output {
+                Output::Nothing => usize::try_from(self.given.source_bytes - start).unwrap_or(usize::MAX),
+                _ => self.out.len(),
+            };
+            if done >= max_bytes && (done / 2 >= max_bytes || !self.instant.covers(self.tree.key(self.tree.winner()))) {
+                break;
+            }
+            if !self.step(max_bytes.saturating_sub(done).max(1)) {
+                break;
+            }
+        }
+        self.given.bytes += self.out.len() as u64;
+    }
+
+    /// Give out one run; false if that is not possible now.
+    fn step(&mut self, budget: usize) -> bool {
+        if self.inputs.is_empty() {
+            return false;
+        }
+        let source = self.tree.winner();
+        if let Some(unfinished) = self.unfinished {
+            if unfinished != source {
+                return self.finish_record(unfinished);
+            }
+        }
+        if !self.inputs[source].has_record() {
+            return false;
+        }
+        let (limit, rival) = self.tree.runner_up();
+        self.run(source, limit, rival, budget);
+        let key = self.inputs[source].key();
+        self.tree.replay(key);
+        true
+    }
+
+    /// Another source would be next, but a record that has begun is given out first.
+    fn finish_record(&mut self, source: usize) -> bool {
+        if self.inputs[source].has_record() {
+            self.run(source, UNTIMED, 0, 1);
+            let key = self.inputs[source].key();
+            self.tree.set(source, key);
+            return true;
+        }
+        if self.inputs[source].state == State::Ended {
+            self.unfinished = None;
+        }
+        self.unfinished.is_none()
+    }
+
+    /// Give out the next record of `source`, and those after it that come before (limit, rival).
+    fn run(&mut self, source: usize, limit: i64, rival: usize, budget: usize) {
+        let (batch, records) = self.inputs[source].upcoming();
+        let next = &records[0];
+        let mut count = 1;
+        if self.options.dedup && (next.ts == limit || self.instant.covers(next.ts)) {
+            if !self.instant.shows(next.ts, source, batch.bytes(next)) {
+                self.given.duplicates += 1;
+                self.inputs[source].advance(1);
+                return;
+            }
+        } else {
+            // At equal times the lower source number comes first; with dedup ties are compared.
+            let ties_too = !self.options.dedup && source < rival;
+            let through = if ties_too { limit } else { limit.saturating_sub(1) };
+            count = run_length(records, through, budget);
+        }
+        self.give(source, count);
+    }
+
+    /// Write the next `count` records of `source` and count them.
+    fn give(&mut self, source: usize, count: usize) {
+        let (batch, records) = self.inputs[source].upcoming();
+        let run = &records[..count];
+        let seamless = self.inputs[source].next >= batch.seamless_from;
+        match self.options.output {
+            Output::Nothing => {}
+            _ if seamless => {
+                self.out.extend_from_slice(if self.owes_newline { b"\n" } else { b"" });
+                self.out.extend_from_slice(batch.stretch(&run[0], &run[count - 1]));
+                self.owes_newline = false;
+            }
+            Output::Text => text(batch, run, &mut self.owes_newline, &mut self.out),
+            Output::Ndjson => run.iter().for_each(|record| render::ndjson(batch.bytes(record), record, &mut self.out)),
+        }
+        self.given.records += count as u64;
+        for record in run {
+            self.given.lines += u64::from(record.lines);
+            self.given.source_bytes += u64::from(record.len);
+        }
+        if let Some(index) = &mut self.index {
+            index.count(run);
+        }
+        let last = run[count - 1];
+        self.unfinished = last.goes_on().then_some(source);
+        self.inputs[source].advance(count);
+        self.mark_if_due(last.ts);
+    }
+
+    fn mark_if_due(&mut self, ts: i64) {
+        let due = match &self.index {
+            Some(index) => self.given.source_bytes >= index.marked_bytes() + self.options.index_every_bytes,
+            None => false,
+        };
+        if due && !self.instant.covers(ts) && self.unfinished.is_none() {
+            self.mark_index();
+        }
+    }
+}
+
+/// How many records, at least one, have a time up to `through` and at most about `budget` bytes.
+#[inline]
+fn run_length(records: &[Record], through: i64, budget: usize) -> usize {
+    let mut bytes = records[0].len as usize;
+    let mut count = 1;
+    while count < records.len() && records[count].ts <= through && bytes < budget {
+        bytes += records[count].len as usize;
+        count += 1;
+    }
+    count
+}
+
+/// Append records as they are; a line that lacks its newline gets it only when another line follows.
+fn text<B: AsRef<[u8]>>(batch: &Batch<B>, run: &[Record], owes_newline: &mut bool, out: &mut Vec<u8>) {
+    for record in run {
+        let bytes = batch.bytes(record);
+        if *owes_newline {
+            out.push(b'\n');
+        }
+        out.extend_from_slice(bytes);
+        *owes_newline = !record.cut_end() && bytes.last() != Some(&b'\n');
+    }
+}

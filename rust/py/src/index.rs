@@ -1,0 +1,69 @@
+//! The searchable index for Python.
+
+use logflume_core::index::{Entry, Index as Core};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+/// Entries of one log's index, searchable.
+#[pyclass(module = "logflume._core")]
+pub struct Index(Core);
+
+#[pymethods]
+impl Index {
+    #[new]
+    fn new(n_sources: usize) -> Self {
+        Index(Core::new(n_sources))
+    }
+
+    /// Add entries as `Merger.take_index` gives them; ValueError if they are damaged.
+    fn extend(&mut self, encoded: &[u8]) -> PyResult<()> {
+        self.0.extend(encoded).map_err(|_| PyValueError::new_err("these index entries are damaged"))
+    }
+
+    #[getter]
+    fn entries(&self) -> usize {
+        self.0.entries()
+    }
+
+    #[getter]
+    fn encoded_bytes(&self) -> usize {
+        self.0.encoded_bytes()
+    }
+
+    fn last<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        told(py, self.0.last())
+    }
+
+    fn at_line<'py>(&self, py: Python<'py>, line: u64) -> PyResult<Bound<'py, PyDict>> {
+        told(py, &self.0.at_line(line))
+    }
+
+    fn at_byte<'py>(&self, py: Python<'py>, byte: u64) -> PyResult<Bound<'py, PyDict>> {
+        told(py, &self.0.at_byte(byte))
+    }
+
+    fn before_time<'py>(&self, py: Python<'py>, ts_ns: i64) -> PyResult<Bound<'py, PyDict>> {
+        told(py, &self.0.before_time(ts_ns))
+    }
+
+    fn next_of_levels<'py>(&self, py: Python<'py>, line: u64, levels: u8) -> PyResult<Bound<'py, PyDict>> {
+        told(py, &self.0.next_of_levels(line, levels))
+    }
+
+    fn previous_of_levels<'py>(&self, py: Python<'py>, line: u64, levels: u8) -> PyResult<Option<Bound<'py, PyDict>>> {
+        self.0.previous_of_levels(line, levels).map(|entry| told(py, &entry)).transpose()
+    }
+}
+
+fn told<'py>(py: Python<'py>, entry: &Entry) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("bytes", entry.bytes)?;
+    dict.set_item("lines", entry.lines)?;
+    dict.set_item("records", entry.records)?;
+    dict.set_item("ts", entry.ts)?;
+    dict.set_item("levels", entry.levels.to_vec())?;
+    dict.set_item("positions", &entry.positions)?;
+    dict.set_item("floors", &entry.floors)?;
+    Ok(dict)
+}

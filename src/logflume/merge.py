@@ -1,0 +1,394 @@
+"""Many sources into one stream of blocks: the drivers around the core's merge.
+
+Holds: for each source at most two blocks (one merged from, one scanned ahead) and one record; and the
+       block given out. Closing at any point releases descriptors and threads at once.
+Plan:  the core says which source it wants. Up to ``workers`` threads read and scan ahead, each source in
+       at most one of them at a time; the caller's thread merges. A source that fails becomes a Gap, and
+       the others go on.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from logflume import _core
+from logflume.abc import BLOCK_BYTES
+from logflume.cursor import Cursor, Mark
+from logflume.errors import BadPattern, SourceFailed, UsageError
+from logflume.records import Dedup, Level, Output, SourceReport
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Sequence
+    from concurrent.futures import Future
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from logflume.abc import Reader, Source
+    from logflume.records import Gap, Position
+
+MAX_RECORD_BYTES = 1024 * 1024
+"""A longer record passes in pieces."""
+
+READ_AHEAD_BYTES = 64 * 1024 * 1024
+"""What all sources together may read at once: with very many of them, each reads smaller blocks."""
+
+MIN_BLOCK_BYTES = 32 * 1024
+
+MAX_WORKERS = 32
+"""Threads that read ahead, for any number of sources."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class How:
+    """How to merge; the same for every driver.
+
+    Attributes:
+        output: what comes out.
+        dedup: whether a record that several sources hold is shown once.
+        only: which records pass (``where()`` makes one).
+        zone: IANA zone of times that carry none.
+        time_format: strptime-like format of this log's times, tried before the known ones.
+        reference_ns: the "now" of formats without a year; None: the time of the call.
+        levels: recognise and count levels.
+        max_record_bytes: a longer record passes in pieces.
+    """
+
+    output: Output = Output.NDJSON
+    dedup: Dedup = Dedup.ACROSS_SOURCES
+    only: _core.Filter | None = None
+    zone: str = "UTC"
+    time_format: str | None = None
+    reference_ns: int | None = None
+    levels: bool = False
+    max_record_bytes: int = MAX_RECORD_BYTES
+
+    def merger(self, sources: int, *, index_every_bytes: int = 0) -> _core.Merger:
+        """Make the core of a merge.
+
+        Raises:
+            UsageError: the zone or the time format cannot be used.
+        """
+        try:
+            return _core.Merger(
+                sources,
+                output=self.output,
+                dedup=self.dedup is Dedup.ACROSS_SOURCES,
+                filter=self.only,
+                zone=self.zone,
+                time_format=self.time_format,
+                reference_ns=time.time_ns() if self.reference_ns is None else self.reference_ns,
+                levels=self.levels,
+                max_record_bytes=self.max_record_bytes,
+                index_every_bytes=index_every_bytes,
+            )
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+
+
+def where(
+    *,
+    since_ns: int | None = None,
+    until_ns: int | None = None,
+    min_level: Level = Level.UNKNOWN,
+    contains: str | bytes | None = None,
+    regex: str | None = None,
+    ignore_case: bool = False,
+    invert: bool = False,
+) -> _core.Filter:
+    """Say which records pass; a record passes or fails whole, all parts must agree.
+
+    ``since_ns`` is inclusive, ``until_ns`` exclusive, both on the record's effective time. ``min_level``
+    lets that level and higher ones pass, so unknown only by default. ``contains`` is literal; ``regex``
+    runs in linear time, ``^`` and ``$`` match at lines. ``invert`` turns these two around. A record over
+    ``max_record_bytes`` is judged piece by piece.
+
+    Raises:
+        BadPattern: the expression cannot be used; its ``.position`` says where.
+    """
+    levels = sum(1 << level for level in Level if level >= min_level) if min_level else 0
+    literal = contains.encode("utf-8", "surrogateescape") if isinstance(contains, str) else contains
+    try:
+        return _core.Filter(
+            since_ns=since_ns,
+            until_ns=until_ns,
+            levels=levels,
+            contains=literal,
+            regex=regex,
+            ignore_case=ignore_case,
+            invert=invert,
+        )
+    except ValueError as error:
+        reason, position = error.args if len(error.args) == 2 else (str(error), None)  # noqa: PLR2004 - the core's pair
+        raise BadPattern(regex or repr(contains), reason, position) from None
+
+
+def block_bytes_for(sources: int) -> int:
+    """Bytes that each of so many sources reads at a time."""
+    return max(MIN_BLOCK_BYTES, min(BLOCK_BYTES, READ_AHEAD_BYTES // max(sources, 1)))
+
+
+def iter_merged(
+    sources: Sequence[Source],
+    how: How | None = None,
+    *,
+    start: Cursor | None = None,
+    workers: int | None = None,
+    block_bytes: int = BLOCK_BYTES,
+) -> Merged:
+    """Merge sources by time; iterate over the result for its blocks of whole records, or pieces of long ones.
+
+    ``start`` resumes an earlier merge of the same log without reading an old byte. ``workers`` threads read
+    ahead; 0 reads in the calling thread, None takes what suits the machine. A block is about ``block_bytes``
+    long, and longer only by its last record.
+
+    Raises:
+        UsageError: ``how`` cannot be used.
+        CursorExpired: the bytes under ``start`` are gone.
+
+    Order:  exact when each source is sorted; a late record keeps its place in its source.
+    Loss:   none; what cannot be read is a Gap in ``.gaps``.
+    Memory: two blocks and one record for each source, and the block given out.
+    """
+    return Merged(sources, how or How(), start=start, workers=workers, block_bytes=block_bytes)
+
+
+class Merged:
+    """A running merge: an iterator of blocks, a context manager. One thread at a time.
+
+    ``.gaps`` and ``.reports()`` say what was missing, ``.cursor()`` where to go on, ``.stats()`` what came by.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        how: How,
+        *,
+        start: Cursor | None = None,
+        workers: int | None = None,
+        block_bytes: int = BLOCK_BYTES,
+        index_every_bytes: int = 0,
+    ) -> None:
+        self._merger = how.merger(len(sources), index_every_bytes=index_every_bytes)
+        self._block_bytes = block_bytes
+        # Held while a block is made, so that nothing is closed under a read.
+        self._working = threading.Lock()
+        self._stopped = False
+        self._last_cursor: Cursor | None = None
+        marks = start.marks_for(sources) if start else [None] * len(sources)
+        self._inputs = [_Input(*each) for each in zip(sources, range(len(sources)), marks, strict=True)]
+        self._pool = _pool(len(sources), workers)
+        try:
+            self._open(block_bytes_for(len(sources)))
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, read_bytes: int) -> None:
+        for entry in self._inputs:
+            if entry.mark is not None:
+                self._merger.resume(entry.number, entry.mark.floor_ns)
+            entry.open(self._merger, read_bytes)
+        for entry in self._inputs:
+            entry.read_ahead(self._pool)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        """Return the next block.
+
+        Raises:
+            StopIteration: all sources have ended, or this was closed.
+        """
+        with self._working:
+            block = self._next_block()
+        if not block:
+            self.close()
+            raise StopIteration
+        return block
+
+    def _next_block(self) -> bytes:
+        while not self._stopped:
+            block = self._merger.take(self._block_bytes)
+            wanted = [] if block else self._merger.wanted()
+            for number in wanted:
+                self._inputs[number].feed(self._merger, self._pool)
+            if not wanted:
+                return block
+        return b""
+
+    @property
+    def gaps(self) -> list[Gap]:
+        """What has been found missing so far, source by source."""
+        return [gap for entry in self._inputs for gap in entry.gaps]
+
+    def reports(self) -> list[SourceReport]:
+        """Return what each source answered, how long its opening took, and how much was read of it."""
+        return [entry.report() for entry in self._inputs]
+
+    def stats(self) -> _core.Stats:
+        """Return counts of records, lines, bytes, late ones, duplicates … so far, in all and by source."""
+        return self._merger.stats()
+
+    def take_index(self) -> bytes:
+        """Return the index entries made since the last call."""
+        return self._merger.take_index()
+
+    def mark_index(self) -> None:
+        """Make an index entry for this place."""
+        self._merger.mark_index()
+
+    def cursor(self) -> Cursor:
+        """Name the place after the last block given out; a merge that starts there gives what follows."""
+        if self._last_cursor is not None:
+            return self._last_cursor
+        places = zip(self._inputs, self._merger.positions(), self._merger.floors(), strict=True)
+        return Cursor(tuple(entry.mark_at(offset, floor) for entry, offset, floor in places))
+
+    def close(self) -> None:
+        """Release threads and descriptors now; waits at most for the reads under way. From any thread."""
+        self._stopped = True
+        with self._working:
+            if self._last_cursor is not None:
+                return
+            if self._pool is not None:
+                self._pool.shutdown(wait=True, cancel_futures=True)
+            self._last_cursor = self.cursor()
+            for entry in self._inputs:
+                entry.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+async def aiter_merged(
+    sources: Sequence[Source],
+    how: How | None = None,
+    *,
+    start: Cursor | None = None,
+    block_bytes: int = BLOCK_BYTES,
+) -> AsyncIterator[bytes]:
+    """Do what ``iter_merged`` does, for an event loop: no call of it blocks the loop.
+
+    Opening, reading and merging happen in the loop's default thread pool, one block at a time and only when
+    asked for: a slow consumer slows the sources. Order, loss, memory and errors are those of ``iter_merged``.
+    """
+    import asyncio
+
+    merged = await asyncio.to_thread(Merged, sources, how or How(), start=start, block_bytes=block_bytes)
+    try:
+        while block := await asyncio.to_thread(next, merged, b""):
+            yield block
+    finally:
+        # A cancelled task, too, ends only when everything is released.
+        await asyncio.shield(asyncio.to_thread(merged.close))
+
+
+def _pool(sources: int, workers: int | None) -> ThreadPoolExecutor | None:
+    if workers is None:
+        workers = min(sources, os.cpu_count() or 1)
+    if workers <= 0 or sources == 0:
+        return None
+    return ThreadPoolExecutor(min(workers, MAX_WORKERS), thread_name_prefix="logflume-read")
+
+
+class _Input:
+    """One source while it is merged: its reader, its scanner, and the batch that is being made ahead."""
+
+    def __init__(self, source: Source, number: int, mark: Mark | None) -> None:
+        self.source = source
+        self.number = number
+        self.mark = mark
+        self.state = "reading"
+        self.open_s = 0.0
+        self.bytes_read = 0
+        self._failure: Gap | None = None
+        self._reader: Reader | None = None
+        self._scanner: _core.Scanner | None = None
+        self._ahead: Future[_core.Batch | None] | None = None
+        self._read_bytes = BLOCK_BYTES
+
+    def open(self, merger: _core.Merger, read_bytes: int) -> None:
+        """Open the source; one that fails has ended, with its Gap.
+
+        Raises:
+            CursorExpired: what its mark names is gone.
+        """
+        self._read_bytes = read_bytes
+        self._scanner = merger.scanner(self.number)
+        start: int | Position = 0
+        if self.mark is not None and self.mark.position is not None:
+            start = self.mark.position
+        began = time.perf_counter()
+        try:
+            self._reader = self.source.open(start)
+        except SourceFailed as failure:
+            self._end(merger, failure.gap)
+        self.open_s = time.perf_counter() - began
+
+    def read_ahead(self, pool: ThreadPoolExecutor | None) -> None:
+        """Have the next block read and scanned by the pool, if there is one."""
+        if pool is not None and self.state == "reading":
+            self._ahead = pool.submit(self._scan_next)
+
+    def feed(self, merger: _core.Merger, pool: ThreadPoolExecutor | None) -> None:
+        """Push the next batch, or the end."""
+        try:
+            batch = self._scan_next() if self._ahead is None else self._ahead.result()
+        except SourceFailed as failure:
+            self._end(merger, failure.gap)
+            return
+        if batch is None:
+            self._end(merger)
+            return
+        self.read_ahead(pool)
+        merger.push(self.number, batch)
+
+    def _scan_next(self) -> _core.Batch | None:
+        """Read and scan one block, in whichever thread; None at the end."""
+        if self._reader is None or self._scanner is None:
+            return None
+        block = self._reader.read_block(self._read_bytes)
+        if not block:
+            return None
+        self.bytes_read += len(block)
+        return self._scanner.scan(block)
+
+    def _end(self, merger: _core.Merger, failure: Gap | None = None) -> None:
+        self.state = "done" if failure is None else "failed"
+        self._failure = failure
+        self._ahead = None
+        if self._scanner is not None:
+            merger.push(self.number, self._scanner.finish())
+            self._scanner = None
+        merger.finish(self.number)
+
+    @property
+    def gaps(self) -> list[Gap]:
+        """What is missing of it so far."""
+        found = list(self._reader.gaps) if self._reader is not None else []
+        return found + ([self._failure] if self._failure is not None else [])
+
+    def report(self) -> SourceReport:
+        return SourceReport(self.source.name, self.state, self.bytes_read, self.open_s, tuple(self.gaps))
+
+    def mark_at(self, offset: int, floor_ns: int) -> Mark:
+        """Name the place ``offset`` bytes after where this began."""
+        if self._reader is None:
+            return self.mark or Mark(self.source.name, None, floor_ns)
+        return Mark(self.source.name, self._reader.position(self._reader.start + offset), floor_ns)
+
+    def close(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
