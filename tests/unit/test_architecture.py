@@ -39,7 +39,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "click": ("cli",),
     "rich": ("cli",),
     "watchfiles": ("follow",),
-    "zstandard": ("sources.local",),
+    "zstandard": ("sources.compressed",),
 }
 
 COSTLY = {

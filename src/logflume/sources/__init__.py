@@ -1,0 +1,1 @@
+"""Where the bytes of logs lie: one backend a module."""

@@ -1,0 +1,520 @@
+"""A log file together with its rotated predecessors: one source, oldest bytes first.
+
+Invariant: each byte comes out once, in the order written; what cannot come out is a Gap. A reader holds one
+descriptor between calls, and two more for a moment within a call: 1,000 readers need 1,002.
+
+Plan:  the linear stream is the concatenation of the set (see ``rotation``). A reader drains the file it holds,
+through its descriptor, whatever that file is called by now or whether it is deleted; then it looks where this
+file is in the set and goes on with the next newer one. It leaves a file only when a newer one has its first
+byte: a program that was not yet told of the rotation still writes to the old one.
+
+A file is known again by device, inode and its first FINGERPRINT_BYTES bytes: inodes are used again. With the
+inode gone, or the file cut under the reader, a file of the set that begins with the same bytes is taken for its copy:
+that is how a file stays known when rotation compresses it, or copies and truncates it ("copytruncate").
+
+What cannot be done:
+
+- Bytes written between the copy and the cut of a copytruncate, or read too late before a plain truncation, are
+  gone; a Gap says that a cut was seen. A cut file that has grown beyond the reader again is noticed by its first bytes
+  only. Two files that begin with the same FINGERPRINT_BYTES bytes cannot be told apart once the inode does not help.
+- A file that is moved out of the set (a name with a date, another folder) is read to its end, through the
+  descriptor; files that come and go there between two reads are never seen.
+- Several programs that write to the old and to the new file at the same time: what comes late to the old one is missed.
+"""
+
+from __future__ import annotations
+
+import bisect
+import contextlib
+import os
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from logflume.abc import BLOCK_BYTES
+from logflume.errors import CursorExpired, SourceFailed, UsageError
+from logflume.records import Gap, GapReason, Identity, Position
+from logflume.sources.compressed import MAX_DECODED_BYTES
+from logflume.sources.openfile import FINGERPRINT_BYTES, Cut, OpenFile, Rewritten, key_text
+from logflume.sources.opening import failed, open_regular
+from logflume.sources.rotation import COMPRESSED, LIVE, Key, Member, missing_numbers, rotated_set, survey
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+__all__ = ["MAX_GAPS", "MAX_STRETCHES", "LocalReader", "LocalSource", "rotated_set"]
+
+MAX_GAPS = 1000
+"""So many gaps of one reader are told apart; from there on the last one gathers the rest."""
+
+MAX_STRETCHES = 1000
+"""A reader can name positions in the file it reads, and in so many before it."""
+
+_TRIES = 4  # a set that changes while it is looked at is looked at again
+_TURNS = 100  # changes of file that one call follows
+_PAUSE_S = 0.005  # a rotation that is under way is over then
+
+
+class LocalSource:
+    """One file and its rotated predecessors.
+
+    Order:  as written.
+    Loss:   none but what the module says; each is a Gap.
+    Memory: nothing here; see LocalReader.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        root: str | os.PathLike[str] | None = None,
+        name: str | None = None,
+        max_decoded_bytes: int = MAX_DECODED_BYTES,
+    ) -> None:
+        """Look at nothing yet.
+
+        Args:
+            path: the newest file of the set; it need not exist while a rotated one does.
+            root: no file that really lies outside of this folder is read.
+            name: what people call it; the path by default.
+            max_decoded_bytes: what one compressed file may give.
+        """
+        self._path = os.fspath(path)
+        if "\0" in self._path:
+            raise UsageError("a path holds no NUL")
+        self._root = None if root is None else os.fspath(root)
+        self._name = name or self._path
+        self._max_decoded_bytes = max_decoded_bytes
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self._name
+
+    @property
+    def seekable(self) -> bool:
+        """Whether no file of the set is compressed."""
+        return not any(self._is_compressed(member) for member in self.survey())
+
+    def open(self, start: int | Position = 0) -> LocalReader:
+        """Open at a linear offset, or at a position: the file may have been renamed, copied or compressed since.
+
+        A reader at a position counts ``start`` from the oldest file that is there now; but from the position's
+        own file when a compressed one is before it, whose size nobody knows without decoding it.
+
+        Raises:
+            SourceFailed: it cannot be read.
+            CursorExpired: the file of the position was cut, replaced or removed.
+        """
+        for _ in range(_TRIES):
+            with contextlib.suppress(Moved):
+                return self._open_at(start) if isinstance(start, Position) else self._open_from(start)
+        detail = f"{self._path} is replaced faster than it can be opened."
+        raise SourceFailed(Gap(self._name, GapReason.UNREADABLE, detail, "Try again when it has come to rest."))
+
+    def peek_size(self) -> int | None:
+        """Sum of the sizes; None when there is no file, or a compressed one."""
+        members = [member for member in self.survey() if member.regular]
+        if not members or any(self._is_compressed(member) for member in members):
+            return None
+        return sum(member.size_bytes for member in members)
+
+    def peek_identity(self) -> Identity | None:
+        """Identity of the oldest file that has a byte."""
+        for member in self.survey():
+            with contextlib.suppress(Moved, SourceFailed), self.open_member(member) as file:
+                if file.first:
+                    return file.identity()
+        return None
+
+    def survey(self) -> list[Member]:
+        """Look at the files there are now, oldest first."""
+        return survey(self._path, self._root)
+
+    def live_key(self) -> Key | None:
+        """Device and inode of the newest file; None when there is none."""
+        return _key_at(self._path)
+
+    def open_member(self, member: Member) -> OpenFile:
+        """Open one file of the set.
+
+        Raises:
+            SourceFailed: it cannot be read.
+            Moved: it has another name by now.
+        """
+        try:
+            file = OpenFile(open_regular(member.path, self._root), member, self._max_decoded_bytes)
+        except FileNotFoundError:
+            raise Moved from None
+        except OSError as error:
+            raise failed(error, self._name, member.path) from error
+        if file.key != member.key:
+            file.close()
+            raise Moved
+        return file
+
+    def find_copy(self, members: Sequence[Member], identity: Identity, at: int) -> OpenFile | None:
+        """Open the newest file, of another inode than that of ``identity``, that holds its bytes up to ``at``."""
+        for member in reversed(members):
+            if key_text(member.key) == identity.key:
+                continue
+            with contextlib.suppress(Moved, SourceFailed):
+                file = self.open_member(member)
+                if file.is_copy(identity) and self._skip(file, at) == at:
+                    return file
+                file.close()
+        return None
+
+    def damage_gaps(self, file: OpenFile, offset: int) -> list[Gap]:
+        """Return the gap at the end of a compressed file that could not be decoded to its end, if so; once."""
+        damage = file.take_damage()
+        if damage is None:
+            return []
+        detail = f"{file.path} {damage.detail} (noticed at byte {damage.offset} of the compressed file)."
+        next_action = "What lay before is shown; restore the file to see the rest."
+        return [Gap(self._name, damage.reason, detail, next_action, offset=offset)]
+
+    def _skip(self, file: OpenFile, size: int) -> int:
+        try:
+            return file.skip(size)
+        except OSError as error:
+            file.close()
+            raise failed(error, self._name, file.path) from error
+
+    def _is_compressed(self, member: Member) -> bool:
+        if not member.path.endswith(COMPRESSED):
+            return False
+        with contextlib.suppress(Moved, SourceFailed), self.open_member(member) as file:
+            return file.compressed
+        return False
+
+    def _open_from(self, start: int) -> LocalReader:
+        if start < 0:
+            raise UsageError(f"an offset is 0 or more, not {start}")
+        members = self.survey()
+        gaps: list[Gap] = []
+        left = start
+        for index, member in enumerate(members):
+            last = index == len(members) - 1
+            try:
+                file = self.open_member(member)
+            except SourceFailed as broken:
+                if last or _ends_all(broken.gap):
+                    raise
+                gaps.append(replace(broken.gap, lost_bytes=_plain_bytes(member), offset=start - left))
+                continue
+            left -= self._skip(file, left)
+            if last or not left:
+                file.at += left  # beyond the end: bytes before the offset do not come out when they appear
+                return LocalReader(self, file, members[index + 1 :], start, gaps)
+            gaps.extend(self.damage_gaps(file, start - left))
+            file.close()
+        raise self._nothing_there()
+
+    def _open_at(self, position: Position) -> LocalReader:
+        identity, at = position.identity, position.offset
+        if at < 0 or not 0 <= identity.fingerprint_bytes <= FINGERPRINT_BYTES:
+            raise UsageError(f"an offset is 0 or more, a fingerprint covers up to {FINGERPRINT_BYTES} bytes")
+        members = self.survey()
+        file = self._find_same(members, identity, at) or self.find_copy(members, identity, at)
+        if file is None:
+            raise CursorExpired(f"{self._name}: the file of this position was cut, replaced or removed")
+        index = [member.key for member in members].index(file.key)
+        return LocalReader(self, file, members[index + 1 :], self._before(members[:index]) + at, [])
+
+    def _find_same(self, members: Sequence[Member], identity: Identity, at: int) -> OpenFile | None:
+        for member in members:
+            if key_text(member.key) == identity.key:
+                file = self.open_member(member)
+                if file.is_same(identity) and self._skip(file, at) == at:
+                    return file
+                file.close()
+        return None
+
+    def _before(self, older: Sequence[Member]) -> int:
+        if any(self._is_compressed(member) for member in older):
+            return 0
+        return sum(member.size_bytes for member in older if member.regular)
+
+    def _nothing_there(self) -> Exception:
+        try:
+            os.close(open_regular(self._path, self._root))
+        except OSError as error:
+            return failed(error, self._name, self._path)
+        return Moved()  # it has come just now
+
+
+class LocalReader:
+    """Reads a LocalSource, and follows it: see ``logflume.abc.Reader``.
+
+    Order:  as written, oldest file first.
+    Loss:   each known one is a Gap in ``gaps``; a block never reaches across one.
+    Memory: one block, FINGERPRINT_BYTES bytes; for a compressed file what ``compressed`` says.
+    """
+
+    def __init__(
+        self, source: LocalSource, file: OpenFile, ahead: Sequence[Member], start: int, gaps: list[Gap]
+    ) -> None:
+        self.start = start
+        self.gaps = gaps
+        self._source = source
+        self._file = file
+        self._ahead = ahead
+        self._missing = missing_numbers(file.number, ahead)
+        self._offset = start
+        self._stretch = _Stretch(start, file.at)
+        self._past: list[tuple[_Stretch, Identity]] = []
+        self._failed: Gap | None = None
+        self._closed = False
+
+    def read_block(self, max_bytes: int = BLOCK_BYTES) -> bytes:
+        """Return the next 1 to ``max_bytes`` bytes; ``b""`` when there is nothing more at this moment.
+
+        Raises:
+            SourceFailed: the disk, or the newest file, cannot be read; again each time.
+        """
+        if self._closed:
+            raise UsageError("read after close")
+        if max_bytes < 1:
+            raise UsageError(f"max_bytes is 1 or more, not {max_bytes}")
+        if self._failed:
+            raise SourceFailed(self._failed)
+        try:
+            return self._read(max_bytes)
+        except SourceFailed as broken:
+            self._failed = broken.gap
+            raise
+
+    def position(self, offset: int) -> Position:
+        """Name the linear ``offset``; of the last MAX_STRETCHES files only."""
+        if not self.start <= offset <= self._offset:
+            raise UsageError(f"{offset} is not between {self.start} and {self._offset}, what was read")
+        if offset >= self._stretch.start:
+            return Position(self._file.identity(), self._stretch.at(offset))
+        index = bisect.bisect_right([stretch.start for stretch, _ in self._past], offset) - 1
+        if index < 0:
+            raise UsageError(f"{offset} lies more than {MAX_STRETCHES} files back")
+        stretch, identity = self._past[index]
+        return Position(identity, stretch.at(offset))
+
+    def close(self) -> None:
+        """Release the descriptor."""
+        self._closed = True
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _read(self, max_bytes: int) -> bytes:
+        for _ in range(_TURNS):
+            try:
+                block = self._file.read(max_bytes)
+            except Rewritten:
+                self._start_over()
+                continue
+            except OSError as error:
+                raise failed(error, self._source.name, self._file.path, self._offset) from error
+            self._offset += len(block)
+            if block or not self._go_on():
+                return block
+        return b""
+
+    # one file, cut or overwritten under us
+
+    def _start_over(self) -> None:
+        file = self._file
+        members = self._source.survey()
+        copy = self._source.find_copy(members, file.identity(), file.at)
+        if copy:
+            self._change_to(copy, members)
+            return
+        cut = file.find_cut()
+        lost_bytes = file.unread_bytes()
+        self._note(
+            GapReason.REPLACED if cut is Cut.OVERWRITTEN else GapReason.TRUNCATED,
+            f"{file.path} was {cut.value} while it was read.",
+            "Rotate by renaming rather than by truncating, or read more often.",
+            lost_bytes or None,
+        )
+        if cut is Cut.AHEAD:
+            file.forget_cut()
+            return
+        self._end_stretch()
+        file.start_over()
+        self._stretch = _Stretch(self._offset, 0)
+
+    # from one file to the next
+
+    def _go_on(self) -> bool:
+        """Move on to the next newer file; False while no newer one has a byte."""
+        for gap in self._source.damage_gaps(self._file, self._offset):
+            self._add(gap)
+        if not self._ahead and self._source.live_key() == self._file.key:
+            return False
+        self._look_ahead()
+        if not any(member.size_bytes for member in self._ahead):
+            return False
+        if not self._file.has_more():  # or else: written before the writer went on to the newer file
+            self._switch()
+        return True
+
+    def _look_ahead(self) -> None:
+        """Bring ``_ahead`` up to date; note what went missing."""
+        if self._ahead and self._ahead[0].size_bytes and _is_in_place(self._ahead[0]):
+            return
+        view = self._view()
+        for _ in range(_TRIES):
+            if not view.lost:
+                break
+            time.sleep(_PAUSE_S)
+            view = self._view()
+        if view.lost:
+            self._note_lost(view)
+        self._ahead = view.newer
+        self._file.number = view.number
+        self._missing = missing_numbers(view.number, view.newer)
+
+    def _view(self) -> _View:
+        members = self._source.survey()
+        index = self._index_in(members)
+        if index is not None:
+            return self._view_from(members[index].number, members[index + 1 :])
+        planned = {member.key for member in self._ahead}
+        index = next((i for i, member in enumerate(members) if member.key in planned), None)
+        if index is not None:  # our own file is gone, but not the next ones
+            return self._view_from(members[index].number + 1, members[index:])
+        # Our file left no trace: what was last written after it is newer. Others may have come and gone.
+        since_ns = self._file.mtime_ns()
+        newer = [member for member in members if member.number == LIVE or member.mtime_ns >= since_ns]
+        rotated = any(member.number != LIVE for member in members)
+        return _View(newer, LIVE, rotated and any(member.size_bytes for member in newer), list(self._ahead))
+
+    def _index_in(self, members: Sequence[Member]) -> int | None:
+        keys = [member.key for member in members]
+        if self._file.key in keys:
+            return keys.index(self._file.key)
+        copy = self._source.find_copy(members, self._file.identity(), self._file.at)
+        if copy is None:
+            return None
+        with copy:
+            return keys.index(copy.key)
+
+    def _view_from(self, number: int, newer: list[Member]) -> _View:
+        """Compare what lies between our file and the newest with what lay there before."""
+        keys = {member.key for member in newer}
+        before = {member.key for member in self._ahead}
+        gone = [member for member in self._ahead if member.key not in keys]
+        packed = [member for member in newer if member.key not in before and member.path.endswith(COMPRESSED)]
+        fewer = missing_numbers(number, newer) - self._missing
+        return _View(newer, number, len(gone) > len(packed) or fewer > 0, gone)
+
+    def _switch(self) -> None:
+        for index, member in enumerate(self._ahead):
+            rest = self._ahead[index + 1 :]
+            if rest and not member.size_bytes:
+                continue
+            try:
+                file = self._source.open_member(member)
+            except Moved:
+                return
+            except SourceFailed as broken:
+                if not rest or _ends_all(broken.gap):
+                    raise
+                self._add(replace(broken.gap, lost_bytes=_plain_bytes(member), offset=self._offset))
+                continue
+            self._change_to(file, self._ahead)
+            return
+
+    def _change_to(self, file: OpenFile, members: Sequence[Member]) -> None:
+        index = [member.key for member in members].index(file.key)
+        self._end_stretch()
+        self._file.close()
+        self._file = file
+        self._stretch = _Stretch(self._offset, file.at)
+        self._ahead = members[index + 1 :]
+        self._missing = missing_numbers(file.number, self._ahead)
+
+    def _end_stretch(self) -> None:
+        self._past.append((self._stretch, self._file.identity()))
+        del self._past[:-MAX_STRETCHES]
+
+    # what is missing
+
+    def _note_lost(self, view: _View) -> None:
+        sizes = [_plain_bytes(member) for member in view.gone]
+        known = [size for size in sizes if size is not None]
+        complete = bool(known) and len(known) == len(sizes)
+        vanished = [member.number for member in view.gone] == [LIVE] and view.number == self._file.number
+        what = "The newest file was removed" if vanished else "A file was removed or rotated away"
+        self._note(
+            GapReason.VANISHED if vanished else GapReason.ROTATED_AWAY,
+            f"{what} before it was read.",
+            "Keep rotated files for longer, or read more often.",
+            sum(known) if complete else None,
+        )
+
+    def _note(self, reason: GapReason, detail: str, next_action: str, lost_bytes: int | None) -> None:
+        self._add(Gap(self._source.name, reason, detail, next_action, lost_bytes, self._offset))
+
+    def _add(self, gap: Gap) -> None:
+        if len(self.gaps) < MAX_GAPS:
+            self.gaps.append(gap)
+        else:
+            lost_bytes = (self.gaps[-1].lost_bytes or 0) + (gap.lost_bytes or 0)
+            self.gaps[-1] = replace(self.gaps[-1], lost_bytes=lost_bytes)
+
+
+class Moved(Exception):
+    """A name stands for another file than a moment ago: look again."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """From which linear offset on a reader read a file, and from where in it."""
+
+    start: int
+    file_start: int
+
+    def at(self, offset: int) -> int:
+        return self.file_start + offset - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """The newer files, the number of our own, whether some went missing, and which ones are known to."""
+
+    newer: list[Member]
+    number: int
+    lost: bool
+    gone: list[Member]
+
+
+def _ends_all(gap: Gap) -> bool:
+    """Whether what is missing says nothing about one file: no descriptor is left for any."""
+    return gap.reason is GapReason.NO_DESCRIPTORS
+
+
+def _plain_bytes(member: Member) -> int | None:
+    """Return how many bytes a file would give; None where that cannot be told from outside."""
+    return member.size_bytes if member.regular and not member.path.endswith(COMPRESSED) else None
+
+
+def _key_at(path: str) -> Key | None:
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _is_in_place(member: Member) -> bool:
+    return _key_at(member.path) == member.key

@@ -1,0 +1,224 @@
+"""One open file of a rotated set: how far it is read, and whether it still is what it was.
+
+Invariant: a block that ``read`` gives lay behind the one before, in the same content. Each read looks at the first
+bytes again *after* it: a file that is overwritten in between is noticed, and the block not given out.
+Holds: one descriptor, FINGERPRINT_BYTES first bytes, and a decoder where the file is compressed.
+
+Not here: names, other files of the set.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import hashlib
+import os
+from io import FileIO
+from typing import TYPE_CHECKING
+
+from logflume.abc import BLOCK_BYTES
+from logflume.records import Identity
+from logflume.sources.compressed import MAGIC_BYTES, Decoder, detect
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from logflume.sources.compressed import Damage, Format
+    from logflume.sources.rotation import Key, Member
+
+FINGERPRINT_BYTES = 1024
+"""How many first bytes of a file tell it from others."""
+
+
+class Rewritten(Exception):
+    """Bytes that were seen in a file are not in it any more."""
+
+
+class Cut(enum.Enum):
+    """How a file was rewritten; the value is the middle of a sentence."""
+
+    BEHIND = "cut before the place it had been read to"
+    AHEAD = "cut behind the place it had been read to"
+    OVERWRITTEN = "overwritten"
+
+
+class OpenFile:
+    """One open file of a set: how far it is read, and whether it is still the same.
+
+    ``at`` counts decoded bytes; ``first`` holds the first FINGERPRINT_BYTES of them.
+    """
+
+    def __init__(self, descriptor: int, member: Member, max_decoded_bytes: int) -> None:
+        self._io = FileIO(descriptor)  # which closes it, should everybody forget
+        self.path = member.path
+        self.number = member.number
+        self.at = 0
+        self.first = b""
+        self._max_decoded_bytes = max_decoded_bytes
+        self._decoder: Decoder | None = None
+        self._damage_taken = False
+        try:
+            status = os.fstat(descriptor)
+            self.key = status.st_dev, status.st_ino
+            self._seen_bytes = status.st_size
+            _advise(descriptor)
+            self._look_at_first()
+        except OSError:
+            self.close()
+            raise
+
+    @property
+    def compressed(self) -> bool:
+        """Whether what is read is decoded."""
+        return self._decoder is not None
+
+    def read(self, max_bytes: int) -> bytes:
+        """Return the next bytes; ``b""`` at the present end.
+
+        Raises:
+            Rewritten: what was read before is not in the file any more.
+            OSError: the disk failed.
+        """
+        if not self.at and not self.first:
+            self._look_at_first()
+        if self._decoder:
+            block = self._decoder.read(max_bytes)
+        else:
+            block = os.pread(self._io.fileno(), max_bytes, self.at)
+            self._require_same(block)
+        self.at += len(block)
+        return block
+
+    def skip(self, size: int) -> int:
+        """Go on by ``size`` bytes, or to the end; return by how many."""
+        if self._decoder is None:
+            skipped = min(size, self._seen_bytes - self.at)
+            self.at += skipped
+            return skipped
+        begin = self.at
+        while left := begin + size - self.at:
+            if not self.read(min(left, BLOCK_BYTES)):
+                break
+        return self.at - begin
+
+    def identity(self) -> Identity:
+        """Name the file by what is known of it now."""
+        return Identity(key_text(self.key), _digest(self.first), len(self.first))
+
+    def is_same(self, identity: Identity) -> bool:
+        """Tell whether it begins with the bytes of ``identity``; it may have grown."""
+        return _digest(self.first[: identity.fingerprint_bytes]) == identity.fingerprint
+
+    def is_copy(self, identity: Identity) -> bool:
+        """Tell the same of a file of another inode: bytes enough to tell files apart, or all that it has."""
+        enough = FINGERPRINT_BYTES if len(self.first) == FINGERPRINT_BYTES else len(self.first) or -1
+        return identity.fingerprint_bytes == enough and self.is_same(identity)
+
+    def has_more(self) -> bool:
+        """Whether bytes were added since the end was seen."""
+        return self._decoder is None and self._size() > self.at
+
+    def find_cut(self) -> Cut:
+        """Say what became of it, after Rewritten."""
+        if self._size() < self.at:
+            return Cut.BEHIND
+        return Cut.AHEAD if self._head().startswith(self.first) else Cut.OVERWRITTEN
+
+    def forget_cut(self) -> None:
+        """Go on where it was read to, whatever was cut off behind."""
+        self._seen_bytes = self._size()
+
+    def unread_bytes(self) -> int:
+        """How many bytes were seen behind what was read."""
+        return max(0, self._seen_bytes - self.at)
+
+    def mtime_ns(self) -> int:
+        """When it was last written."""
+        return os.fstat(self._io.fileno()).st_mtime_ns
+
+    def start_over(self) -> None:
+        """Take it for a new file."""
+        self.at = 0
+        self.first = b""
+        self._seen_bytes = 0
+
+    def take_damage(self) -> Damage | None:
+        """Return why decoding ended too early; once."""
+        if self._decoder is None or self._damage_taken:
+            return None
+        damage = self._decoder.damage
+        self._damage_taken = damage is not None
+        return damage
+
+    def close(self) -> None:
+        """Release the descriptor."""
+        with contextlib.suppress(OSError):
+            self._io.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _look_at_first(self) -> None:
+        kind = detect(self.path, os.pread(self._io.fileno(), MAGIC_BYTES, 0))
+        if kind is None:
+            self.first = self._head()
+        else:
+            self._decoder = self._decode(kind)
+            self.first = _read_fully(self._decode(kind), FINGERPRINT_BYTES)
+
+    def _decode(self, kind: Format) -> Decoder:
+        at = 0
+
+        def read_raw(max_bytes: int) -> bytes:
+            nonlocal at
+            raw = os.pread(self._io.fileno(), max_bytes, at)
+            at += len(raw)
+            return raw
+
+        return Decoder(kind, read_raw, max_decoded_bytes=self._max_decoded_bytes)
+
+    def _require_same(self, block: bytes) -> None:
+        head = self._head()
+        if not head.startswith(self.first):
+            raise Rewritten
+        self.first = head
+        end = self.at + len(block) if block else self._size()
+        if not block and end < self._seen_bytes:
+            raise Rewritten
+        self._seen_bytes = max(self._seen_bytes, end)
+
+    def _head(self) -> bytes:
+        return os.pread(self._io.fileno(), FINGERPRINT_BYTES, 0)
+
+    def _size(self) -> int:
+        return os.fstat(self._io.fileno()).st_size
+
+
+def key_text(key: Key) -> str:
+    """Write device and inode as identities have them."""
+    return f"{key[0]}:{key[1]}"
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def _read_fully(decoder: Decoder, size: int) -> bytes:
+    data = b""
+    while len(data) < size and (piece := decoder.read(size - len(data))):
+        data += piece
+    return data
+
+
+def _advise(descriptor: int) -> None:
+    """Let the system read ahead."""
+    if hasattr(os, "posix_fadvise"):
+        with contextlib.suppress(OSError):  # advice only, and not every file system takes it
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
