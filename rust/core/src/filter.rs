@@ -107,9 +107,9 @@ pub struct Filter {
     pub until_ns: Option<i64>,
     /// One bit for each [`crate::level::Level`] that passes; 0 means all.
     pub levels: u8,
-    /// What its bytes must hold.
-    pub pattern: Option<Pattern>,
-    /// Pass what does *not* hold the pattern.
+    /// What its bytes must hold, all of it.
+    pub patterns: Vec<Pattern>,
+    /// Pass what does *not* hold all patterns.
     pub invert: bool,
 }
 
@@ -123,36 +123,43 @@ impl Filter {
     }
 }
 
-/// Lays the hits of a pattern over the records of one block, in order.
+/// Lays the hits of a filter's patterns over the records of one block, in order.
 pub struct Hits<'b> {
     block: &'b [u8],
-    /// The first hit from where it was last looked for; None: not looked yet.
-    next: Option<(usize, usize)>,
-    looked: bool,
+    /// For each pattern that was looked for: its first hit from there on.
+    next: Vec<Option<(usize, usize)>>,
 }
 
 impl<'b> Hits<'b> {
     /// Hits of no pattern yet in `block`.
     pub fn new(block: &'b [u8]) -> Self {
-        Hits { block, next: None, looked: false }
+        Hits { block, next: Vec::new() }
     }
 
     /// Whether the record `start..end` passes; calls must go forward through the block.
     pub fn passes(&mut self, filter: &Filter, start: usize, end: usize) -> bool {
-        let Some(pattern) = &filter.pattern else { return true };
-        self.holds(pattern, start, end) != filter.invert
+        if filter.patterns.is_empty() {
+            return true;
+        }
+        let holds_all = (0..filter.patterns.len()).all(|number| self.holds(filter, number, start, end));
+        holds_all != filter.invert
     }
 
-    fn holds(&mut self, pattern: &Pattern, start: usize, end: usize) -> bool {
+    fn holds(&mut self, filter: &Filter, number: usize, start: usize, end: usize) -> bool {
+        let pattern = &filter.patterns[number];
         let record = &self.block[start..end];
         if let Pattern::RegexOfRecord(_) = pattern {
             return pattern.is_match(record);
         }
-        if !self.looked || self.next.is_some_and(|(at, _)| at < start) {
-            self.next = pattern.find_at(self.block, start);
-            self.looked = true;
+        if self.next.len() <= number {
+            // Seen as a hit before the record, so that it is looked for now.
+            self.next.resize(number + 1, Some((0, 0)));
         }
-        match self.next {
+        let stale = self.next[number].is_some_and(|(at, end)| at < start || (at, end) == (0, 0));
+        if stale {
+            self.next[number] = pattern.find_at(self.block, start);
+        }
+        match self.next[number] {
             None => false,
             Some((at, _)) if at > end => false,
             Some((_, stop)) if stop <= end => true,
@@ -168,7 +175,7 @@ mod tests {
 
     fn which(pattern: Pattern, records: &[&str]) -> Vec<bool> {
         let block = records.concat();
-        let filter = Filter { pattern: Some(pattern), ..Filter::default() };
+        let filter = Filter { patterns: vec![pattern], ..Filter::default() };
         let mut hits = Hits::new(block.as_bytes());
         let mut at = 0;
         let bounds = records.iter().map(|record| {

@@ -318,8 +318,9 @@ impl<B: AsRef<[u8]>> Merger<B> {
         }
     }
 
-    /// Merge until about `max_bytes` have come out (the last record is given whole), or a source is
-    /// wanted. With [`Output::Nothing`] the bytes are those of the records.
+    /// Merge until `max_bytes` have come out, or a source is wanted. A record is never split here: a
+    /// longer one comes alone, and what NDJSON adds to the last one comes on top. With
+    /// [`Output::Nothing`] the bytes are those of the records.
     ///
     /// A cut within an instant at which sources are compared is put off, up to twice `max_bytes`,
     /// so that a merge resumed here compares nothing with what it no longer knows.
@@ -341,14 +342,25 @@ impl<B: AsRef<[u8]>> Merger<B> {
                 Output::Nothing => usize::try_from(self.given.source_bytes - start).unwrap_or(usize::MAX),
                 _ => self.out.len(),
             };
-            if done >= max_bytes && (done / 2 >= max_bytes || !self.instant.covers(self.tree.key(self.tree.winner()))) {
+            let left = max_bytes.saturating_sub(done);
+            if done > 0 && self.next_len() > left && !self.puts_cut_off(done, max_bytes) {
                 break;
             }
-            if !self.step(max_bytes.saturating_sub(done).max(1)) {
+            if !self.step(left) {
                 break;
             }
         }
         self.given.bytes += self.out.len() as u64;
+    }
+
+    fn next_len(&self) -> usize {
+        let source = self.tree.winner();
+        self.inputs.get(source).filter(|input| input.has_record()).map_or(0, |input| input.upcoming().1[0].len as usize)
+    }
+
+    /// Whether a cut would come within an instant at which sources are compared, and can still wait.
+    fn puts_cut_off(&self, done: usize, max_bytes: usize) -> bool {
+        self.instant.covers(self.tree.key(self.tree.winner())) && done / 2 < max_bytes
     }
 
     /// Give out one run; false if that is not possible now.
@@ -446,13 +458,16 @@ impl<B: AsRef<[u8]>> Merger<B> {
     }
 }
 
-/// How many records, at least one, have a time up to `through` and at most about `budget` bytes.
+/// How many records, at least one, have a time up to `through` and together at most `budget` bytes.
 #[inline]
 fn run_length(records: &[Record], through: i64, budget: usize) -> usize {
     let mut bytes = records[0].len as usize;
     let mut count = 1;
-    while count < records.len() && records[count].ts <= through && bytes < budget {
+    while count < records.len() && records[count].ts <= through {
         bytes += records[count].len as usize;
+        if bytes > budget {
+            break;
+        }
         count += 1;
     }
     count

@@ -107,7 +107,7 @@ pub struct Counts {
     pub late: u64,
     /// Records that the filter kept back.
     pub filtered: u64,
-    /// Records that passed in pieces.
+    /// Pieces cut off records that were too long to pass whole.
     pub pieces: u64,
     /// Records by level (all unknown unless levels are wanted).
     pub levels: [u64; 6],
@@ -364,6 +364,9 @@ impl Scanner {
             return 0;
         }
         let mut tail = std::mem::take(&mut self.tail);
+        // What the last block left may itself be long.
+        self.decide_long_line(&tail);
+        self.cut_in_tail(&tail);
         let mut from = 0;
         while from < block.len() {
             let line = match memchr::memchr(b'\n', &block[from..]) {
@@ -507,10 +510,6 @@ impl Scanner {
             }
         }
         self.keep_tail(block, block_base, open, line);
-        let tail = std::mem::take(&mut self.tail);
-        self.decide_long_line(&tail);
-        self.cut_in_tail(&tail);
-        self.tail = tail;
         self.masks = masks;
     }
 
@@ -565,7 +564,7 @@ impl Scanner {
             let level = self.add(region, open, open.start + length, lines, flags);
             open.start += length;
             open.lines = open.lines.saturating_sub(lines);
-            self.counts.pieces += u64::from(open.continues.is_none());
+            self.counts.pieces += 1;
             open.continues = Some(level);
             open.first_line = FirstLine::Unknown;
         }
@@ -587,7 +586,7 @@ impl Scanner {
         }
         let mut flags = flags;
         if let Some(filter) = &self.settings.filter {
-            if filter.pattern.is_some() {
+            if !filter.patterns.is_empty() {
                 // Each piece passes or fails by itself: none may promise that another follows.
                 flags &= !Record::GOES_ON;
             }

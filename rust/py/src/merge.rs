@@ -49,13 +49,10 @@ impl Filter {
         ignore_case: bool,
         invert: bool,
     ) -> PyResult<Self> {
-        let pattern = match (contains, regex) {
-            (Some(_), Some(_)) => return Err(PyValueError::new_err("give contains or regex, not both")),
-            (Some(bytes), None) => Some(Pattern::literal(bytes, ignore_case).map_err(bad_pattern)?),
-            (None, Some(source)) => Some(Pattern::regex(source, ignore_case).map_err(bad_pattern)?),
-            (None, None) => None,
-        };
-        Ok(Filter(Arc::new(CoreFilter { since_ns, until_ns, levels, pattern, invert })))
+        let literal = contains.map(|bytes| Pattern::literal(bytes, ignore_case).map_err(bad_pattern));
+        let regex = regex.map(|source| Pattern::regex(source, ignore_case).map_err(bad_pattern));
+        let patterns = literal.into_iter().chain(regex).collect::<PyResult<Vec<_>>>()?;
+        Ok(Filter(Arc::new(CoreFilter { since_ns, until_ns, levels, patterns, invert })))
     }
 }
 
