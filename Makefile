@@ -8,9 +8,8 @@ MAKEFLAGS += --no-print-directory
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
-RUST := PYO3_PYTHON=$(abspath $(PYTHON)) scripts/with_rust.sh
-CARGO := $(RUST) cargo
-MANIFEST := --manifest-path rust/Cargo.toml
+RUST := scripts/with_rust.sh
+export PYO3_PYTHON := $(abspath $(PYTHON))
 PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
 
 RUST_SOURCES := $(shell find rust -name target -prune -o \( -name '*.rs' -o -name 'Cargo.*' \) -print)
@@ -30,32 +29,22 @@ $(PYTHON):
 
 $(VENV)/.tools: pyproject.toml | $(PYTHON)
 	@echo "installing the development tools …"
-	@$(PIP) install --upgrade 'pip>=25.1'
+	@$(PIP) install 'pip>=25.1'
 	@$(PIP) install --group dev
 	@touch $@
 
 $(VENV)/.built: pyproject.toml $(RUST_SOURCES) $(VENV)/.tools
 	@echo "building the Rust core (about a minute, once) …"
-	@PIP_QUIET=1 PIP_DISABLE_PIP_VERSION_CHECK=1 $(RUST) $(VENV)/bin/maturin develop --quiet --release
+	@PIP_QUIET=1 $(RUST) $(VENV)/bin/maturin develop --quiet --release >$(VENV)/build.log 2>&1 || { cat $(VENV)/build.log; exit 1; }
 	@touch $@
 
 .PHONY: test
-test: $(VENV)/.built ## pass every test: lint, the core's, then pytest
-	@PYTHON=$(PYTHON) scripts/test.sh $(TESTS)
+test: $(VENV)/.built ## pass every test: lint, the core's, pytest (TESTS="tests/unit -k cursor": some of pytest)
+	@scripts/check.sh all $(TESTS)
 
 .PHONY: lint
 lint: $(VENV)/.built ## ruff, mypy, rustfmt, clippy
-	@echo "ruff, mypy …"
-	@$(VENV)/bin/ruff check --quiet
-	@$(VENV)/bin/ruff format --check --quiet
-	@$(VENV)/bin/mypy --no-error-summary
-	@echo "rustfmt, clippy …"
-	@$(CARGO) fmt $(MANIFEST) --all --check
-	@$(CARGO) clippy --quiet $(MANIFEST) --workspace --all-targets -- -D warnings
-
-.PHONY: test-core
-test-core: ## the tests of the Rust core alone
-	@$(CARGO) test --quiet $(MANIFEST) --package logflume-core
+	@scripts/check.sh lint
 
 ##@ The main job
 

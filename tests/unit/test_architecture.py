@@ -38,7 +38,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "airflow": ("airflow",),
     "click": ("cli",),
     "rich": ("cli",),
-    "watchfiles": ("follow",),
+    "watchfiles": ("watch",),
     "zstandard": ("sources.compressed",),
 }
 
