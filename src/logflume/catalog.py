@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from logflume.errors import BadPattern, LogNotFound, UsageError
 from logflume.sources.local import LocalSource
+from logflume.sources.opening import is_inside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -57,7 +58,7 @@ _NO_LOG_ENDINGS = (
     *(".class", ".db", ".o", ".parquet", ".pickle", ".pkl", ".py", ".pyc", ".so", ".sqlite"),
 )
 _ATTEMPT = re.compile(r"(attempt=[0-9]{1,9}\.log)(?:\..+)?", re.DOTALL)
-_ROTATED = re.compile(r"(?<=.)\.[0-9]{1,9}(?:\.gz|\.zst)?\Z", re.DOTALL)
+_ROTATED = re.compile(r"(?<=.)\.[0-9]{1,4}(?:\.gz|\.zst)?\Z", re.DOTALL)  # as in logflume.sources.rotation
 _FIELD = re.compile(r"\{(\*?)([A-Za-z_][A-Za-z0-9_]*)\}")
 # Control, invisible and direction-changing characters, bytes that are no text, and a % that would read as an escape.
 _UNSAFE = re.compile(
@@ -236,8 +237,8 @@ class FolderCatalog:
         Memory: the names of one folder for each level on the way to the current log; nothing is open between two logs.
         """
         wanted = _Range(prefix, after)
-        place, rest = self._descend(prefix)
-        stack = [(place, self._sorted_keys(place, wanted))] if len(rest) == 1 else []
+        place, _ = self._descend(prefix)
+        stack = [(place, self._sorted_keys(place, wanted))]
         while stack:
             place, keys = stack[-1]
             if not keys:
@@ -317,10 +318,12 @@ class FolderCatalog:
     def _iter_folders(self, place: _Place, part: str) -> Iterator[str]:
         """Yield the folders of a place whose starred names make ``part``."""
         for folder in place.folders:
-            with contextlib.suppress(OSError):  # its logs cannot be told from those of the others
+            try:
                 for name, is_folder in self._iter_names(folder):
                     if is_folder and self._layout.folder_part(place.depth, name) == part:
                         yield os.path.join(folder, name)
+            except OSError:
+                yield folder  # it may have some, and cannot be listed further down either
 
     def _sorted_keys(self, place: _Place, wanted: _Range) -> list[str]:
         """List a place: the keys that may lead to wanted logs, the last one first; "" when it cannot be listed."""
@@ -383,7 +386,7 @@ class FolderCatalog:
                     yield entry.name, True
                 elif not entry.is_symlink() or not os.path.isdir(entry.path):
                     yield entry.name, False
-                elif not self._contains(entry.path):
+                elif not is_inside(entry.path, self._root):
                     yield entry.name, True
 
     def _is_folder(self, above: str, name: str) -> bool:
@@ -391,16 +394,12 @@ class FolderCatalog:
         path = os.path.join(above, name)
         if os.path.islink(above) or not os.path.isdir(path):
             return False
-        return not os.path.islink(path) or not self._contains(path)
+        return not os.path.islink(path) or not is_inside(path, self._root)
 
     def _is_file(self, above: str, name: str) -> bool:
         """Tell whether a name in a folder is one that ``_iter_names`` calls no folder."""
         path = os.path.join(above, name)
         return not os.path.islink(above) and os.path.lexists(path) and not os.path.isdir(path)
-
-    def _contains(self, path: str) -> bool:
-        real = os.path.realpath(path)
-        return real == self._root or real.startswith(os.path.join(self._root, ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -459,7 +458,7 @@ def log_of_paths(paths: Iterable[str | os.PathLike[str]]) -> Log:
     and below, as ``EveryFile`` tells them. The same file given twice is one source. What is missing or cannot be read
     is a source that says so when it is opened.
 
-    ``sources()`` raises UsageError beyond MAX_SOURCES.
+    ``sources()`` is empty while there is no file in the folders; it raises UsageError beyond MAX_SOURCES.
 
     Raises:
         UsageError: no path at all, or one that no system can have.
@@ -481,15 +480,21 @@ class _Given:
     path: str
     root: str | None = None
 
+    @property
+    def key(self) -> str:
+        """What is the same for two names of a file; a link that is not followed is another file than it leads to."""
+        follows = self.root is None or is_inside(self.path, self.root)
+        return os.path.realpath(self.path) if follows else self.path
+
 
 def _sources_of(given: list[str]) -> list[Source]:
     found: dict[str, _Given] = {}
     for file in itertools.chain.from_iterable(map(_iter_given, given)):
-        found.setdefault(os.path.realpath(file.path), file)
+        found.setdefault(file.key, file)
         if len(found) > MAX_SOURCES:
             raise UsageError(f"more than {MAX_SOURCES} files for one log: name a folder further down, or fewer files")
-    files = [file for real, file in found.items() if _live_name(real) == real or _live_name(real) not in found]
-    common = os.path.commonpath([os.path.dirname(file.path) for file in files])
+    files = [file for key, file in found.items() if _live_name(key) == key or _live_name(key) not in found]
+    common = os.path.commonpath([os.path.dirname(file.path) for file in files]) if files else ""
     return [LocalSource(at.path, root=at.root, name=_shown(os.path.relpath(at.path, common))) for at in files]
 
 

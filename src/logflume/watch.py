@@ -1,0 +1,177 @@
+"""Tell when files may have changed: at once where the system says so, within ``poll_s`` where it does not.
+
+Holds: one thread, one set of events or none, and what was last seen of each path; ``close`` releases them at once.
+       No change is missed for longer than ``poll_s`` (but see MAX_LOOKED_AT); spurious wake-ups happen.
+Plan:  the thread waits for the system's events, and every ``poll_s`` looks at the paths as well. That is what finds
+       changes by other machines on a network file system, and events that were lost or cannot be had.
+       A file is watched through its folder, so that it stays watched when it is rotated, removed and made again.
+Not here: what changed.
+"""
+
+# Names stay strings, as the system tells them and is asked for them.
+# ruff: noqa: PTH100, PTH112, PTH116, PTH118, PTH120
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import itertools
+import os
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from logflume.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from types import TracebackType
+
+    from typing_extensions import Self
+    from watchfiles._rust_notify import RustNotify
+
+MAX_POLL_S = 1.0
+"""No ``poll_s`` is longer, so that no change is missed for longer."""
+
+MAX_LOOKED_AT = 256
+"""How many files and folders are looked at for each path; one with more in it counts as changed once a second."""
+
+_STEP_MS = 20  # events are gathered this often, and told when no more came during the next step
+_JOIN_S = 1.0  # only a thread that hangs in the file system takes longer, and that one is left to it
+
+
+class WatchMode(enum.Enum):
+    """How changes are noticed.
+
+    ``AUTO``: by events where they can be had. ``NOTIFY``: by events, or not at all. ``POLL``: by looking only.
+    """
+
+    AUTO = "auto"
+    NOTIFY = "notify"
+    POLL = "poll"
+
+
+class Watcher:
+    """Watches files, whether they exist or not, and folders with all that is in them, but behind symlinked folders.
+
+    A context manager; it watches from when it is made until it is closed. Memory: MAX_LOOKED_AT names for each path.
+    """
+
+    def __init__(
+        self, paths: Iterable[str | os.PathLike[str]], *, poll_s: float = 0.25, mode: WatchMode = WatchMode.AUTO
+    ) -> None:
+        """Begin to watch.
+
+        Raises:
+            UsageError: ``poll_s`` is out of range, or there are no events to be had in ``WatchMode.NOTIFY``.
+        """
+        if not 0 < poll_s <= MAX_POLL_S:
+            raise UsageError(f"poll_s is more than 0 and at most {MAX_POLL_S}, not {poll_s}")
+        self._paths = tuple(dict.fromkeys(_real_paths(paths)))
+        self._poll_s = poll_s
+        self._changed = threading.Event()
+        self._closed = threading.Event()
+        self._seen, folders = self._look_at_all()
+        self._events = None if mode is WatchMode.POLL else _subscribe(folders, mode)
+        self._thread = threading.Thread(target=self._run, name="logflume-watch", daemon=True)
+        self._thread.start()
+
+    @property
+    def mode(self) -> WatchMode:
+        """How changes are noticed now: ``NOTIFY`` or ``POLL``."""
+        return WatchMode.NOTIFY if self._events else WatchMode.POLL
+
+    def wait(self, timeout_s: float) -> bool:
+        """Return True as soon as something may have changed since the last call; False after ``timeout_s`` or close."""
+        if not self._changed.wait(timeout_s) or self._closed.is_set():
+            return False
+        self._changed.clear()  # what changes from here on wakes the next call
+        return True
+
+    def wake(self) -> None:
+        """Let ``wait`` return True now, or when it is next called."""
+        self._changed.set()
+
+    def close(self) -> None:
+        """Release the thread and the events; a ``wait`` in another thread returns. Closing twice is fine."""
+        self._closed.set()
+        self._changed.set()
+        self._thread.join(_JOIN_S)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _look_at_all(self) -> tuple[list[object], list[str]]:
+        looks = [_look(path) for path in self._paths]
+        return [seen for seen, _ in looks], [folder for _, folders in looks for folder in folders]
+
+    def _run(self) -> None:
+        while not self._closed.is_set():
+            is_told = self._wait_for_events()
+            now, _ = self._look_at_all()
+            if is_told or now != self._seen:
+                self._seen = now
+                self._changed.set()
+        if self._events:
+            self._events.close()
+
+    def _wait_for_events(self) -> bool:
+        """Return True when there was an event of ours, False after ``poll_s``."""
+        if self._events is None:
+            self._closed.wait(self._poll_s)
+            return False
+        try:
+            told = self._events.watch(2 * _STEP_MS, _STEP_MS, max(1, int(self._poll_s * 1000)), self._closed)
+        except RuntimeError:  # it is broken for good, as by a name that is no UTF-8: from here on there is polling
+            self._events.close()
+            self._events = None
+            return True
+        return not isinstance(told, str) and any(path.startswith(self._paths) for _, path in told)
+
+
+def _subscribe(paths: list[str], mode: WatchMode) -> RustNotify | None:
+    from watchfiles._rust_notify import RustNotify
+
+    folders = {path if os.path.isdir(path) else os.path.dirname(path) for path in paths}
+    try:
+        # Not recursive, which has no bound. A folder that is not there yet is polled for, beside others.
+        present = list(filter(os.path.isdir, folders)) or list(folders)
+        return RustNotify(present, False, False, 0, False, True)  # noqa: FBT003
+    except (OSError, RuntimeError, UnicodeEncodeError) as error:  # out of watches, no such system, no UTF-8
+        if mode is WatchMode.NOTIFY:
+            raise UsageError(f"no events can be had of these paths ({error}): use WatchMode.AUTO") from error
+        return None
+
+
+def _real_paths(paths: Iterable[str | os.PathLike[str]]) -> Iterator[str]:
+    """Yield how events will call these paths, and what symlinks among them lead to."""
+    for path in paths:
+        folder, name = os.path.split(os.path.abspath(path))
+        yield os.path.join(os.path.realpath(folder), name)
+        yield os.path.realpath(path)
+
+
+def _look(path: str) -> tuple[list[object], list[str]]:
+    """Return what is different after a change of a file or of anything in a folder, and the folders, ``path`` first."""
+    seen: list[object] = [_state(path)]
+    folders = [path]
+    for folder in folders:  # which grows meanwhile
+        with contextlib.suppress(OSError), os.scandir(folder) as entries:  # a file is no folder, and has none
+            for entry in itertools.islice(entries, MAX_LOOKED_AT + 1 - len(seen)):
+                seen.append((entry.path, _state(entry)))
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+    return (seen if len(seen) <= MAX_LOOKED_AT else [int(time.monotonic())]), folders
+
+
+def _state(path: str | os.DirEntry[str]) -> tuple[int | None, ...]:
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        return (error.errno,)
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
