@@ -37,8 +37,8 @@ from logflume.errors import CursorExpired, SourceFailed, UsageError
 from logflume.records import Gap, GapReason, Identity, Position
 from logflume.sources.compressed import MAX_DECODED_BYTES
 from logflume.sources.openfile import FINGERPRINT_BYTES, Cut, OpenFile, Rewritten, key_text
-from logflume.sources.opening import failed, open_regular
-from logflume.sources.rotation import COMPRESSED, LIVE, Key, Member, missing_numbers, rotated_set, survey
+from logflume.sources.opening import failed, open_regular, shown
+from logflume.sources.rotation import COMPRESSED, LIVE, MAX_NUMBER, Key, Member, missing_numbers, rotated_set, survey
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +55,7 @@ MAX_STRETCHES = 1000
 """A reader can name positions in the file it reads, and in so many before it."""
 
 _TRIES = 4  # a set that changes while it is looked at is looked at again
-_TURNS = 100  # changes of file that one call follows
+_TURNS = 2 * MAX_NUMBER  # changes of file that one call follows: any set, but not one that is rewritten for ever
 _PAUSE_S = 0.005  # a rotation that is under way is over then
 
 
@@ -87,7 +87,7 @@ class LocalSource:
         if "\0" in self._path:
             raise UsageError("a path holds no NUL")
         self._root = None if root is None else os.fspath(root)
-        self._name = name or self._path
+        self._name = name or shown(self._path)
         self._max_decoded_bytes = max_decoded_bytes
 
     @property
@@ -113,7 +113,7 @@ class LocalSource:
         for _ in range(_TRIES):
             with contextlib.suppress(Moved):
                 return self._open_at(start) if isinstance(start, Position) else self._open_from(start)
-        detail = f"{self._path} is replaced faster than it can be opened."
+        detail = f"{shown(self._path)} is replaced faster than it can be opened."
         raise SourceFailed(Gap(self._name, GapReason.UNREADABLE, detail, "Try again when it has come to rest."))
 
     def peek_size(self) -> int | None:
@@ -158,32 +158,47 @@ class LocalSource:
         return file
 
     def find_copy(self, members: Sequence[Member], identity: Identity, at: int) -> OpenFile | None:
-        """Open the newest file, of another inode than that of ``identity``, that holds its bytes up to ``at``."""
+        """Open the newest file, of another inode than that of ``identity``, that holds its bytes up to ``at``.
+
+        Raises:
+            SourceFailed: no descriptor is left to look.
+        """
         for member in reversed(members):
             if key_text(member.key) == identity.key:
                 continue
-            with contextlib.suppress(Moved, SourceFailed):
+            try:
                 file = self.open_member(member)
-                if file.is_copy(identity) and self._skip(file, at) == at:
-                    return file
-                file.close()
+            except Moved:
+                continue
+            except SourceFailed as broken:
+                if _ends_all(broken.gap):
+                    raise
+                continue
+            if file.is_copy(identity) and file.may_hold(at):
+                return file
+            file.close()
         return None
+
+    def skip(self, file: OpenFile, size: int) -> int:
+        """Skip bytes of a file; close it when that fails.
+
+        Raises:
+            SourceFailed: the disk failed.
+        """
+        try:
+            return file.skip(size)
+        except OSError as error:
+            file.close()
+            raise failed(error, self._name, file.path) from error
 
     def damage_gaps(self, file: OpenFile, offset: int) -> list[Gap]:
         """Return the gap at the end of a compressed file that could not be decoded to its end, if so; once."""
         damage = file.take_damage()
         if damage is None:
             return []
-        detail = f"{file.path} {damage.detail} (noticed at byte {damage.offset} of the compressed file)."
+        detail = f"{shown(file.path)} {damage.detail} (noticed at byte {damage.offset} of the compressed file)."
         next_action = "What lay before is shown; restore the file to see the rest."
         return [Gap(self._name, damage.reason, detail, next_action, offset=offset)]
-
-    def _skip(self, file: OpenFile, size: int) -> int:
-        try:
-            return file.skip(size)
-        except OSError as error:
-            file.close()
-            raise failed(error, self._name, file.path) from error
 
     def _is_compressed(self, member: Member) -> bool:
         if not member.path.endswith(COMPRESSED):
@@ -207,7 +222,7 @@ class LocalSource:
                     raise
                 gaps.append(replace(broken.gap, lost_bytes=_plain_bytes(member), offset=start - left))
                 continue
-            left -= self._skip(file, left)
+            left -= self.skip(file, left)
             if last or not left:
                 file.at += left  # beyond the end: bytes before the offset do not come out when they appear
                 return LocalReader(self, file, members[index + 1 :], start, gaps)
@@ -221,6 +236,9 @@ class LocalSource:
             raise UsageError(f"an offset is 0 or more, a fingerprint covers up to {FINGERPRINT_BYTES} bytes")
         members = self.survey()
         file = self._find_same(members, identity, at) or self.find_copy(members, identity, at)
+        if file and self.skip(file, at) < at:
+            file.close()
+            file = None
         if file is None:
             raise CursorExpired(f"{self._name}: the file of this position was cut, replaced or removed")
         index = [member.key for member in members].index(file.key)
@@ -230,7 +248,7 @@ class LocalSource:
         for member in members:
             if key_text(member.key) == identity.key:
                 file = self.open_member(member)
-                if file.is_same(identity) and self._skip(file, at) == at:
+                if file.is_same(identity) and file.may_hold(at):
                     return file
                 file.close()
         return None
@@ -335,13 +353,14 @@ class LocalReader:
         members = self._source.survey()
         copy = self._source.find_copy(members, file.identity(), file.at)
         if copy:
+            self._source.skip(copy, file.at)
             self._change_to(copy, members)
             return
         cut = file.find_cut()
         lost_bytes = file.unread_bytes()
         self._note(
             GapReason.REPLACED if cut is Cut.OVERWRITTEN else GapReason.TRUNCATED,
-            f"{file.path} was {cut.value} while it was read.",
+            f"{shown(file.path)} was {cut.value} while it was read.",
             "Rotate by renaming rather than by truncating, or read more often.",
             lost_bytes or None,
         )
@@ -396,7 +415,8 @@ class LocalReader:
         since_ns = self._file.mtime_ns()
         newer = [member for member in members if member.number == LIVE or member.mtime_ns >= since_ns]
         rotated = any(member.number != LIVE for member in members)
-        return _View(newer, LIVE, rotated and any(member.size_bytes for member in newer), list(self._ahead))
+        lost = len(self._ahead) + 1 if rotated and any(member.size_bytes for member in newer) else 0
+        return _View(newer, LIVE, lost, list(self._ahead))
 
     def _index_in(self, members: Sequence[Member]) -> int | None:
         keys = [member.key for member in members]
@@ -415,7 +435,7 @@ class LocalReader:
         gone = [member for member in self._ahead if member.key not in keys]
         packed = [member for member in newer if member.key not in before and member.path.endswith(COMPRESSED)]
         fewer = missing_numbers(number, newer) - self._missing
-        return _View(newer, number, len(gone) > len(packed) or fewer > 0, gone)
+        return _View(newer, number, max(len(gone) - len(packed), fewer, 0), gone)
 
     def _switch(self) -> None:
         for index, member in enumerate(self._ahead):
@@ -452,14 +472,13 @@ class LocalReader:
     def _note_lost(self, view: _View) -> None:
         sizes = [_plain_bytes(member) for member in view.gone]
         known = [size for size in sizes if size is not None]
-        complete = bool(known) and len(known) == len(sizes)
         vanished = [member.number for member in view.gone] == [LIVE] and view.number == self._file.number
         what = "The newest file was removed" if vanished else "A file was removed or rotated away"
         self._note(
             GapReason.VANISHED if vanished else GapReason.ROTATED_AWAY,
             f"{what} before it was read.",
             "Keep rotated files for longer, or read more often.",
-            sum(known) if complete else None,
+            sum(known) if len(known) == len(sizes) == view.lost else None,
         )
 
     def _note(self, reason: GapReason, detail: str, next_action: str, lost_bytes: int | None) -> None:
@@ -490,11 +509,11 @@ class _Stretch:
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """The newer files, the number of our own, whether some went missing, and which ones are known to."""
+    """The newer files, the number of our own, how many went missing, and which ones are known to."""
 
     newer: list[Member]
     number: int
-    lost: bool
+    lost: int
     gone: list[Member]
 
 

@@ -116,6 +116,10 @@ class OpenFile:
         enough = FINGERPRINT_BYTES if len(self.first) == FINGERPRINT_BYTES else len(self.first) or -1
         return identity.fingerprint_bytes == enough and self.is_same(identity)
 
+    def may_hold(self, size: int) -> bool:
+        """Whether it has so many bytes; of a compressed file nobody knows before they are decoded."""
+        return self._decoder is not None or self._seen_bytes >= size
+
     def has_more(self) -> bool:
         """Whether bytes were added since the end was seen."""
         return self._decoder is None and self._size() > self.at

@@ -84,6 +84,11 @@ def gap_of(error: OSError, source: str, path: str, offset: int | None = None) ->
     return Gap(source, reason, detail, next_action, offset=offset)
 
 
+def shown(path: str) -> str:
+    """Return a path as text that is safe to print: anybody may have named a file."""
+    return path if path.isprintable() else ascii(path)[1:-1]
+
+
 def failed(error: OSError, source: str, path: str, offset: int | None = None) -> SourceFailed:
     """Return the exception that says so."""
     return SourceFailed(gap_of(error, source, path, offset))
@@ -138,25 +143,26 @@ def _relative(path: str, real_root: str) -> str | None:
 
 
 def _words(reason: GapReason, error: OSError, path: str) -> tuple[str, str]:
+    name = shown(path)
     if reason is GapReason.NOT_FOUND:
-        return f"There is no file {path}.", "Check the path, and whether the file was rotated away or cleaned up."
+        return f"There is no file {name}.", "Check the path, and whether the file was rotated away or cleaned up."
     if reason is GapReason.PERMISSION_DENIED:
         user = os.geteuid()
         return (
-            f"User id {user} may not read {path} ({_mode(path)}).",
+            f"User id {user} may not read {name} ({_mode(path)}).",
             f"Let user id {user} read the file and enter its folders, by a common group or an access list.",
         )
     if reason is GapReason.NO_DESCRIPTORS:
         whose = "The process" if error.errno == errno.EMFILE else "The system"
         return (
-            f"{whose} has no descriptor left to open {path}.",
+            f"{whose} has no descriptor left to open {name}.",
             "Raise the limit (ulimit -n, or LimitNOFILE of the service), or read fewer logs at once.",
         )
     if reason is GapReason.SPECIAL_FILE:
-        return f"{path} is {error.args[0] if error.errno is None else 'a socket'}.", "Name a regular file."
+        return f"{name} is {error.args[0] if error.errno is None else 'a socket'}.", "Name a regular file."
     if reason is GapReason.OUTSIDE_ROOT:
-        return f"{path} leads out of the folder that may be read.", "Remove the symbolic link, or allow its target."
-    return f"Reading {path} failed: {error.strerror or error}.", "Check the disk or the network mount, then try again."
+        return f"{name} leads out of the folder that may be read.", "Remove the symbolic link, or allow its target."
+    return f"Reading {name} failed: {error.strerror or error}.", "Check the disk or the network mount, then try again."
 
 
 def _mode(path: str) -> str:

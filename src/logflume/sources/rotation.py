@@ -4,8 +4,8 @@ Invariant: oldest first, each file once. Finding a set takes bounded time, howev
 
 Plan:  names are matched by their number only: ``x.log.12``, ``x.log.3.gz``, ``x.log.3.zst``; a higher number is
 older, and ``x.log`` itself is the newest. Where one number exists both plain and compressed, the plain one
-counts: the other is being made of it. A folder of up to MAX_LISTED names is listed. In a larger one names are
-tried from 0 upward, until MAX_MISSES numbers in a row do not exist.
+counts: the other is being made of it. A folder of up to MAX_LISTED names is listed. In a larger one, or one that
+may not be listed, names are tried from 0 upward, until MAX_MISSES numbers in a row do not exist.
 
 ``survey`` looks until it sees the same twice, since a rotation may be under way while it looks.
 """
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 MAX_LISTED = 256
 """A folder with more names is not listed: its sets are found by trying names."""
+
+MAX_LISTED_FOLDER_BYTES = 16 * 1024
+"""Nor is a folder whose own size tells that it is, or was, a large one: to begin listing it costs most already."""
 
 MAX_MISSES = 8
 """So many numbers in a row that do not exist end a set, where names are tried."""
@@ -97,11 +100,10 @@ def survey(path: str, root: str | None) -> list[Member]:
 
 
 def missing_numbers(number: int, newer: Sequence[Member]) -> int:
-    """Return how many files seem to be missing between the file ``number`` and the live one, itself included."""
-    if number == LIVE:
-        return 0
-    lowest = 0 if number == 0 or any(member.number == 0 for member in newer) else 1
-    return number - lowest + 1 - len(newer)
+    """Return how many numbers between that of a file and the live one have no file, given the newer ones."""
+    rotated = [member.number for member in newer if member.number != LIVE]
+    lowest = 0 if 0 in rotated else 1
+    return max(0, number - lowest) - len(rotated)
 
 
 def _names(folder: str, base: str) -> Iterable[str]:
@@ -110,8 +112,11 @@ def _names(folder: str, base: str) -> Iterable[str]:
 
 
 def _list(folder: str) -> list[str] | None:
+    folder = folder or "."
     try:
-        with os.scandir(folder or ".") as entries:
+        if Path(folder).stat().st_size > MAX_LISTED_FOLDER_BYTES:
+            return None
+        with os.scandir(folder) as entries:
             names = [entry.name for entry in itertools.islice(entries, MAX_LISTED + 1)]
     except OSError:  # one may be allowed to open files in a folder and not to list it
         return None
@@ -119,13 +124,13 @@ def _list(folder: str) -> list[str] | None:
 
 
 def _try_names(folder: str, base: str) -> Iterator[str]:
-    inside = Path(folder)
-    if os.path.lexists(inside / base):
+    inside = f"{folder}{os.sep}" if folder else ""
+    if os.access(inside + base, os.F_OK):
         yield base
     misses = 0
     for number in range(MAX_NUMBER + 1):
         candidates = [f"{base}.{number}{suffix}" for suffix in ("", *COMPRESSED)]
-        found = [name for name in candidates if os.path.lexists(inside / name)]
+        found = [name for name in candidates if os.access(inside + name, os.F_OK)]
         yield from found
         misses = 0 if found else misses + 1
         if misses == MAX_MISSES:
