@@ -9,11 +9,6 @@ is refused for another. Without a key the signature is empty: for tokens that st
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
-import hmac
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +62,8 @@ class Cursor:
 
     def token(self, *, key: bytes = b"", log_id: str = "") -> str:
         """Write this as text that is safe in a URL; signed if there is a key."""
+        import json
+
         payload = json.dumps([_row(mark) for mark in self.marks], separators=(",", ":")).encode()
         return f"{VERSION}.{_encode(payload)}.{_signature(payload, key, log_id)}"
 
@@ -77,6 +74,9 @@ class Cursor:
         Raises:
             BadCursor: it is not that.
         """
+        import hmac
+        import json
+
         version, payload, signature = _parts(token)
         if version != VERSION:
             raise BadCursor("this cursor is of another version of logflume; read again from the start or the tail")
@@ -110,6 +110,9 @@ def _mark(row: list[Any]) -> Mark:
 def _parts(token: str) -> tuple[str, bytes, str]:
     if len(token) > MAX_TOKEN_BYTES:
         raise BadCursor(f"a cursor is at most {MAX_TOKEN_BYTES} bytes long; this has {len(token)}")
+    import base64
+    import binascii
+
     parts = token.split(".")
     try:
         version, payload, signature = parts
@@ -119,11 +122,16 @@ def _parts(token: str) -> tuple[str, bytes, str]:
 
 
 def _encode(data: bytes) -> str:
+    import base64
+
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def _signature(payload: bytes, key: bytes, log_id: str) -> str:
     if not key:
         return ""
+    import hashlib
+    import hmac
+
     name = log_id.encode("utf-8", "surrogateescape")
     return _encode(hmac.new(key, len(name).to_bytes(8, "big") + name + payload, hashlib.sha256).digest())

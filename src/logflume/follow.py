@@ -14,10 +14,9 @@ import threading
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from logflume.abc import BLOCK_BYTES
 from logflume.cursor import Cursor, Mark
 from logflume.errors import SourceFailed
-from logflume.merge import How
+from logflume.merge import GIVEN_BYTES, How
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -82,7 +81,7 @@ def iter_followed(
     ended: Callable[[], bool] | None = None,
     waiter: Waiter | None = None,
     settle_s: float = SETTLE_S,
-    block_bytes: int = BLOCK_BYTES,
+    block_bytes: int = GIVEN_BYTES,
 ) -> Followed:
     """Merge a log and go on as it grows; iterate over the result, which waits for what comes next.
 

@@ -9,10 +9,11 @@ Plan:  the core says which source it wants. Up to ``workers`` threads read and s
 
 from __future__ import annotations
 
+import contextlib
 import os
+import queue
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,6 @@ from logflume.records import Dedup, Level, Output, SourceReport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
-    from concurrent.futures import Future
     from types import TracebackType
 
     from typing_extensions import Self
@@ -39,6 +39,10 @@ READ_AHEAD_BYTES = 64 * 1024 * 1024
 """What all sources together may read at once: with very many of them, each reads smaller blocks."""
 
 MIN_BLOCK_BYTES = 32 * 1024
+
+GIVEN_BYTES = 112 * 1024
+"""Size of the blocks given out: below the 128 KiB from which glibc maps each allocation anew, whose page
+faults cost as much as the whole merge (docs/decisions/0004)."""
 
 MAX_WORKERS = 32
 """Threads that read ahead, for any number of sources."""
@@ -139,13 +143,13 @@ def iter_merged(
     *,
     start: Cursor | None = None,
     workers: int | None = None,
-    block_bytes: int = BLOCK_BYTES,
+    block_bytes: int = GIVEN_BYTES,
 ) -> Merged:
     """Merge sources by time; iterate over the result for its blocks of whole records, or pieces of long ones.
 
     ``start`` resumes an earlier merge of the same log without reading an old byte. ``workers`` threads read
-    ahead; 0 reads in the calling thread, None takes what suits the machine. A block is about ``block_bytes``
-    long, and longer only by its last record.
+    ahead; 0 reads in the calling thread, None takes what suits the machine. A block is at most ``block_bytes``
+    long, but for a single longer record and what NDJSON adds to the last one.
 
     Raises:
         UsageError: ``how`` cannot be used.
@@ -171,7 +175,7 @@ class Merged:
         *,
         start: Cursor | None = None,
         workers: int | None = None,
-        block_bytes: int = BLOCK_BYTES,
+        block_bytes: int = GIVEN_BYTES,
         index_every_bytes: int = 0,
     ) -> None:
         self._merger = how.merger(len(sources), index_every_bytes=index_every_bytes)
@@ -182,7 +186,7 @@ class Merged:
         self._last_cursor: Cursor | None = None
         marks = start.marks_for(sources) if start else [None] * len(sources)
         self._inputs = [_Input(*each) for each in zip(sources, range(len(sources)), marks, strict=True)]
-        self._pool = _pool(len(sources), workers)
+        self._ahead = _ReadAhead(len(sources), workers)
         try:
             self._open(block_bytes_for(len(sources)))
         except BaseException:
@@ -195,7 +199,7 @@ class Merged:
                 self._merger.resume(entry.number, entry.mark.floor_ns)
             entry.open(self._merger, read_bytes)
         for entry in self._inputs:
-            entry.read_ahead(self._pool)
+            entry.read_ahead(self._ahead)
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -218,7 +222,7 @@ class Merged:
             block = self._merger.take(self._block_bytes)
             wanted = [] if block else self._merger.wanted()
             for number in wanted:
-                self._inputs[number].feed(self._merger, self._pool)
+                self._inputs[number].feed(self._merger, self._ahead)
             if not wanted:
                 return block
         return b""
@@ -257,8 +261,7 @@ class Merged:
         with self._working:
             if self._last_cursor is not None:
                 return
-            if self._pool is not None:
-                self._pool.shutdown(wait=True, cancel_futures=True)
+            self._ahead.close()
             self._last_cursor = self.cursor()
             for entry in self._inputs:
                 entry.close()
@@ -277,7 +280,7 @@ async def aiter_merged(
     how: How | None = None,
     *,
     start: Cursor | None = None,
-    block_bytes: int = BLOCK_BYTES,
+    block_bytes: int = GIVEN_BYTES,
 ) -> AsyncIterator[bytes]:
     """Do what ``iter_merged`` does, for an event loop: no call of it blocks the loop.
 
@@ -295,12 +298,42 @@ async def aiter_merged(
         await asyncio.shield(asyncio.to_thread(merged.close))
 
 
-def _pool(sources: int, workers: int | None) -> ThreadPoolExecutor | None:
-    if workers is None:
-        workers = min(sources, os.cpu_count() or 1)
-    if workers <= 0 or sources == 0:
-        return None
-    return ThreadPoolExecutor(min(workers, MAX_WORKERS), thread_name_prefix="logflume-read")
+class _ReadAhead:
+    """Threads that read and scan, each source in one of them at a time.
+
+    Not ``concurrent.futures``: that loads ``logging``, and costs 20 µs a block where this costs 2.
+    """
+
+    def __init__(self, sources: int, workers: int | None) -> None:
+        if workers is None:
+            workers = os.cpu_count() or 1
+        self._due: queue.SimpleQueue[_Input | None] = queue.SimpleQueue()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"logflume-read-{number}", daemon=True)
+            for number in range(min(workers, sources, MAX_WORKERS))
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def __bool__(self) -> bool:
+        return bool(self._threads)
+
+    def submit(self, entry: _Input) -> None:
+        self._due.put(entry)
+
+    def _work(self) -> None:
+        while (entry := self._due.get()) is not None:
+            entry.scan_ahead()
+
+    def close(self) -> None:
+        """End the threads; waits for the reads under way."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._due.get_nowait()
+        for _ in self._threads:
+            self._due.put(None)
+        for thread in self._threads:
+            thread.join()
 
 
 class _Input:
@@ -316,7 +349,8 @@ class _Input:
         self._failure: Gap | None = None
         self._reader: Reader | None = None
         self._scanner: _core.Scanner | None = None
-        self._ahead: Future[_core.Batch | None] | None = None
+        self._ahead = False
+        self._ready: queue.SimpleQueue[_core.Batch | BaseException | None] = queue.SimpleQueue()
         self._read_bytes = BLOCK_BYTES
 
     def open(self, merger: _core.Merger, read_bytes: int) -> None:
@@ -337,23 +371,40 @@ class _Input:
             self._end(merger, failure.gap)
         self.open_s = time.perf_counter() - began
 
-    def read_ahead(self, pool: ThreadPoolExecutor | None) -> None:
-        """Have the next block read and scanned by the pool, if there is one."""
-        if pool is not None and self.state == "reading":
-            self._ahead = pool.submit(self._scan_next)
+    def read_ahead(self, ahead: _ReadAhead) -> None:
+        """Have the next block read and scanned in another thread, if there is one."""
+        if ahead and self.state == "reading":
+            self._ahead = True
+            ahead.submit(self)
 
-    def feed(self, merger: _core.Merger, pool: ThreadPoolExecutor | None) -> None:
+    def scan_ahead(self) -> None:
+        """Do what was asked for by ``read_ahead``; what goes wrong is raised where the batch is taken."""
+        try:
+            self._ready.put(self._scan_next())
+        except BaseException as error:  # noqa: BLE001 - the edge of a thread
+            self._ready.put(error)
+
+    def feed(self, merger: _core.Merger, ahead: _ReadAhead) -> None:
         """Push the next batch, or the end."""
         try:
-            batch = self._scan_next() if self._ahead is None else self._ahead.result()
+            batch = self._next_batch()
         except SourceFailed as failure:
             self._end(merger, failure.gap)
             return
         if batch is None:
             self._end(merger)
             return
-        self.read_ahead(pool)
+        self.read_ahead(ahead)
         merger.push(self.number, batch)
+
+    def _next_batch(self) -> _core.Batch | None:
+        if not self._ahead:
+            return self._scan_next()
+        self._ahead = False
+        batch = self._ready.get()
+        if isinstance(batch, BaseException):
+            raise batch
+        return batch
 
     def _scan_next(self) -> _core.Batch | None:
         """Read and scan one block, in whichever thread; None at the end."""
@@ -368,7 +419,6 @@ class _Input:
     def _end(self, merger: _core.Merger, failure: Gap | None = None) -> None:
         self.state = "done" if failure is None else "failed"
         self._failure = failure
-        self._ahead = None
         if self._scanner is not None:
             merger.push(self.number, self._scanner.finish())
             self._scanner = None
