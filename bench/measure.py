@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 LAUNCHER = Path(__file__).with_name("launch.py")
 TIMEOUT_S = 3600
-NOT_THERE_YET = 3
-"""What a driver exits with when the library has no such function yet."""
 
 RWF_NOWAIT = getattr(os, "RWF_NOWAIT", 0)
 
@@ -119,8 +117,7 @@ def run_once(contestant: Contestant, stdout: str | None = None) -> Run:
     said = json.loads(done.stdout)
     if said["code"] not in contestant.ok and spec["stdout"] != "first":
         last = said["stderr"].strip().splitlines()[-1:] or ["it said nothing"]
-        why = "not there yet" if said["code"] == NOT_THERE_YET else f"exit code {said['code']}"
-        raise CommandFailed(f"{why}: {last[0]}")
+        raise CommandFailed(f"exit code {said['code']}: {last[0]}")
     if spec["stdout"] == "first" and said["first_byte_s"] is None:
         raise CommandFailed(f"no byte came: {said['stderr'].strip()[-200:]}")
     report = json.loads(said["out"]) if spec["stdout"] == "capture" else {}

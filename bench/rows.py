@@ -330,6 +330,7 @@ ROWS = [
         lambda log: [driver("resume.py", *log.files)],
         [
             Target("old bytes read", "bytes", reported("old_bytes"), must=0),
+            Target("bytes read to know the files again", "bytes", reported("all_bytes"), must=None),
             Target("time", "ms", reported("seconds", 1e3), must=1),
         ],
         data.SEED,

@@ -62,7 +62,6 @@ def test_a_report_replaces_the_clock() -> None:
     ("contestant", "says"),
     [
         (python("import sys; sys.exit('out of luck')"), "exit code 1: out of luck"),
-        (python("import sys; print('no index', file=sys.stderr); sys.exit(3)"), "not there yet: no index"),
         (Contestant("it", ["/nonexistent/program"]), "exit code 127: .*No such file"),
         (python("pass", stdout="first"), "no byte came"),
     ],
