@@ -1,8 +1,8 @@
 //! How serious a record is: from a JSON member, or from the word that a text format puts behind the time.
 //!
 //! Holds: nothing.
-//! Plan:  a text line is walked field by field, at most [`MAX_FIELDS`] of them within [`HEAD_BYTES`]: `[…]`, `{…}`, a number, a
-//!        name. The walk ends where prose may begin: a word `error` in a message is no level. Unknown is unknown.
+//! Plan:  a text line is walked field by field, at most [`MAX_FIELDS`] of them within [`HEAD_BYTES`]: `[…]`, `{…}`, a
+//!        number, a name. The walk ends where prose may begin: `error` in a message is no level. Unknown is unknown.
 //!
 //! | where | example |
 //! |---|---|
@@ -69,7 +69,7 @@ pub fn from_name(name: &[u8]) -> Level {
     let known = if name.len() > 8 {
         LONG_NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, level)| level)
     } else {
-        // This turns a letter into lower case and NUL, the padding of a short name, into a space; nothing else into a letter.
+        // Letters become lower case, and NUL, which pads a short name, becomes a space. Nothing else becomes a letter.
         let lower = load(name, 0) | u64::from_le_bytes([0x20; 8]);
         NAMES.iter().find(|(known, _)| u64::from_le_bytes(**known) == lower).map(|(_, level)| level)
     };
@@ -86,8 +86,8 @@ pub fn from_json_str(value: &[u8]) -> Level {
     }
 }
 
-/// Level of a JSON number under a key such as `level`: syslog severities 0-7, and the steps of ten of pino and bunyan (10 trace
-/// … 60 fatal; those between count as the lower one).
+/// Level of a JSON number under a key such as `level`: syslog severities 0-7, and the steps of ten of pino and bunyan
+/// (10 trace … 60 fatal; those between count as the lower one).
 ///
 /// Python's numbers mean other levels at 30, 40 and 50. They stand under a key of their own, `levelno`: for that
 /// one ask [`from_python_levelno`].
@@ -104,8 +104,8 @@ pub fn from_json_number(token: &[u8]) -> Level {
     }
 }
 
-/// Level of a JSON number under Python's key `levelno`: 10 debug, 20 info, 30 warning, 40 error, 50 critical; those between
-/// count as the lower one.
+/// Level of a JSON number under Python's key `levelno`: 10 debug, 20 info, 30 warning, 40 error, 50 critical; those
+/// between count as the lower one.
 #[must_use]
 pub fn from_python_levelno(token: &[u8]) -> Level {
     match small_number(token) {
@@ -171,12 +171,12 @@ fn of_klog(head: &[u8]) -> Option<Level> {
     }
 }
 
-/// What follows the time, if the line begins with something of the shape of one. Whether it is a valid time does not matter here.
+/// What follows the time, if the line begins with something of its shape. Whether it is valid does not matter here.
 fn after_time(head: &[u8]) -> Option<&[u8]> {
     let inside = head.strip_prefix(b"[").unwrap_or(head);
     let time: &[u8; 19] = inside.first_chunk()?;
     match time {
-        [b'0'..=b'9', _, _, _, b'-' | b'/', _, _, b'-' | b'/', _, _, b'T' | b't' | b' ', _, _, b':', _, _, b':', ..] => {
+        [b'0'..=b'9', _, _, _, b'-' | b'/', _, _, b'-' | b'/', _, _, _, _, _, b':', _, _, b':', ..] => {
             Some(after_offset(after_digits(&inside[19..], b".,")))
         }
         // Apache: `[Wed Oct 11 14:32:52.123456 2000]`
@@ -248,10 +248,10 @@ fn of_brackets(text: &[u8]) -> (Level, Option<&[u8]>) {
     (from_name(word), Some(&text[end + 1..]))
 }
 
-/// `INFO`, `ERROR:`, `INFO/MainProcess`; a number, a dotted name, or a name between dashes or bars may stand before it.
+/// `INFO`, `ERROR:`, `INFO/MainProcess`. A number, a dotted name, or a name between dashes or bars may stand before it.
 fn of_word(text: &[u8]) -> (Level, Option<&[u8]>) {
     let (upper, rest) = split_while(text, u8::is_ascii_uppercase);
-    if matches!(rest.first(), None | Some(b' ' | b'\t' | b'|' | b':' | b'/' | b'[' | b']' | b',' | 0x1b)) {
+    if matches!(rest.first(), None | Some(b' ' | b'\t' | b'\r' | b'|' | b':' | b'/' | b'[' | b']' | b',' | 0x1b)) {
         let level = from_name(upper);
         if level != Level::Unknown {
             return (level, None);
@@ -324,5 +324,161 @@ fn logfmt_value(text: &[u8]) -> (&[u8], &[u8]) {
     match end {
         Some(end) => (&quoted[..end], &quoted[end + 1..]),
         None => (quoted, &[]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_any_case() {
+        for (names, level) in [
+            ("trace debug verbose", Level::Debug),
+            ("info information notice", Level::Info),
+            ("warn warning", Level::Warning),
+            ("err error severe", Level::Error),
+            ("fatal critical crit alert emerg emergency panic", Level::Critical),
+        ] {
+            for name in names.split(' ') {
+                let capital = name[..1].to_uppercase() + &name[1..];
+                for name in [name, &name.to_uppercase(), &capital] {
+                    assert_eq!(from_name(name.as_bytes()), level, "{name}");
+                    assert_eq!(from_json_str(name.as_bytes()), level, "{name}");
+                }
+                for no_name in [format!("{name}x"), format!("x{name}"), name[1..].to_owned(), format!("{name}[")] {
+                    assert_eq!(from_name(no_name.as_bytes()), Level::Unknown, "{no_name}");
+                }
+            }
+        }
+        for no_name in ["", " ", "\0", "unknown", "log", "i", "E", "12", "informations", "really severe", "\u{fc}rgent"]
+        {
+            assert_eq!(from_name(no_name.as_bytes()), Level::Unknown, "{no_name}");
+        }
+    }
+
+    #[test]
+    fn numbers_of_json() {
+        for (tokens, general, python) in [
+            ("0", Level::Critical, Level::Unknown),
+            ("1 2", Level::Critical, Level::Debug),
+            ("3", Level::Error, Level::Debug),
+            ("4", Level::Warning, Level::Debug),
+            ("5 6", Level::Info, Level::Debug),
+            ("7", Level::Debug, Level::Debug),
+            ("10 15", Level::Debug, Level::Debug),
+            ("20 25", Level::Debug, Level::Info),
+            ("30 35", Level::Info, Level::Warning),
+            ("40", Level::Warning, Level::Error),
+            ("50", Level::Error, Level::Critical),
+            ("60", Level::Critical, Level::Unknown),
+            ("70 100 -3 010 3.0 1e1 x", Level::Unknown, Level::Unknown),
+        ] {
+            for token in tokens.split(' ') {
+                assert_eq!(from_json_number(token.as_bytes()), general, "{token}");
+                assert_eq!(from_python_levelno(token.as_bytes()), python, "{token}");
+            }
+        }
+        assert_eq!(from_json_str(b"30"), Level::Info);
+        assert_eq!(from_json_str(b" INFO "), Level::Info);
+    }
+
+    #[test]
+    fn lines_of_every_format() {
+        for (line, level) in [
+            ("[2024-11-20T12:34:56.123+0000] {file.py:12} INFO - msg", Level::Info),
+            ("[2024-11-20T12:34:56.123+0000] {a b.py:12} ERROR - msg", Level::Error),
+            ("[2024-11-20 12:34:56,123] {file.py:12} WARNING - msg", Level::Warning),
+            ("2024-11-20 12:34:56,123 - name - ERROR - msg", Level::Error),
+            ("2024-11-20 12:34:56,123 - a.b.c - DEBUG - msg", Level::Debug),
+            ("2024-11-20 12:34:56,123 - CRITICAL - msg", Level::Critical),
+            ("2024-11-20 12:34:56,123 INFO msg", Level::Info),
+            ("2024-11-20 12:34:56,123 INFO", Level::Info),
+            ("2024-11-20 12:34:56,123 a.b.c INFO msg", Level::Info),
+            ("2024-11-20 12:34:56.123 [main] WARN  a.b.C - msg", Level::Warning),
+            ("2024-11-20T12:34:56.123+01:00  INFO 1234 --- [main] a.B : msg", Level::Info),
+            ("2024-11-20 12:34:56.123 | SEVERE   | a:b:1 - msg", Level::Error),
+            ("2024-11-20T12:34:56.123Z\tFATAL\ta/b.go:1\tmsg", Level::Critical),
+            ("2024-11-20 12:34:56.123 UTC [77] ERROR:  relation", Level::Error),
+            ("2024-11-20 12:34:56 +0100 [warn]: msg", Level::Warning),
+            ("2024-11-20T12:34:56.123456Z 0 [Warning] [MY-010] msg", Level::Warning),
+            ("2024-11-20 12:34:56 [info     ] msg", Level::Info),
+            ("\x1b[2m2024-11-20 12:34:56\x1b[0m [\x1b[31m\x1b[1merror    \x1b[0m] msg", Level::Error),
+            ("2024-11-20 12:34:56.123 \x1b[32mINFO\x1b[0m msg", Level::Info),
+            ("[2024-11-20 12:34:56,123: INFO/MainProcess] msg", Level::Info),
+            ("[2024-11-20 12:34:56 +0000] [7] [INFO] msg", Level::Info),
+            ("[2024-11-20T12:34:56,123][INFO ][name] msg", Level::Info),
+            ("2024/11/20 12:34:56 [error] 7#7: msg", Level::Error),
+            ("2024/11/20 12:34:56 [emerg] 7#7: msg", Level::Critical),
+            ("[Wed Oct 11 14:32:52.123456 2000] [core:error] [pid 1] msg", Level::Error),
+            ("[Wed Oct 11 14:32:52 2000] [notice] msg", Level::Info),
+            ("I1120 12:34:56.123456   1 file.go:12] msg", Level::Info),
+            ("W1120 12:34:56.123456   1 file.go:12] msg", Level::Warning),
+            ("E1120 12:34:56.123456   1 file.go:12] msg", Level::Error),
+            ("F1120 12:34:56.123456   1 file.go:12] msg", Level::Critical),
+            ("<34>Oct 11 22:14:15 host msg", Level::Critical),
+            ("<165>1 2003-10-11T22:14:15.003Z host", Level::Info),
+            ("<11>Oct 11 22:14:15 host INFO", Level::Error),
+            ("<191>msg", Level::Debug),
+            ("time=2024-11-20T12:34:56Z level=error msg=x", Level::Error),
+            ("time=\"2024-11-20T12:34:56Z\" msg=\"a \\\" level=info\" level=warning", Level::Warning),
+            ("level=info ts=2024-11-20T12:34:56Z", Level::Info),
+            ("2024-11-20T12:34:56Z level=\"error\" msg=x", Level::Error),
+            ("ts=1 lvl=crit", Level::Critical),
+            ("2024-11-20T12:34:56.123456789Z stdout F 2024-11-20 12:34:56,123 ERROR msg", Level::Error),
+            ("2024-11-20T12:34:56.123456789Z stderr F E1120 12:34:56.123456   1 f.go:1] msg", Level::Error),
+            ("2024-11-20T12:34:56.123456789Z stderr P WARNING:name:msg", Level::Warning),
+            ("WARNING:name:msg", Level::Warning),
+            ("ERROR: msg", Level::Error),
+            ("INFO  [name] msg", Level::Info),
+            ("[ERROR] msg", Level::Error),
+            ("[warn] msg", Level::Warning),
+            ("\u{feff}[warn] msg", Level::Warning),
+        ] {
+            assert_eq!(of_text(line.as_bytes()), level, "{line}");
+            assert_eq!(of_text(format!("{line}\r").as_bytes()), level, "{line} with CR");
+        }
+    }
+
+    #[test]
+    fn prose_has_no_level() {
+        let late = format!("2024-11-20 12:34:56 [{}] [error] msg", "x".repeat(HEAD_BYTES));
+        let nested = "2024-11-20T12:34:56.123456789Z stdout F ".repeat(9) + "ERROR: x";
+        for line in [
+            "",
+            "\r",
+            "[",
+            "<",
+            "<>",
+            "=",
+            "level=",
+            "error while reading",
+            "Error: msg",
+            "error: msg",
+            "ERROR while reading",
+            "an ERROR [x]",
+            "2024-11-20 12:34:56 error while reading",
+            "2024-11-20 12:34:56 Error while reading",
+            "2024-11-20 12:34:56 no ERROR here",
+            "2024-11-20 12:34:56 Failed. ERROR",
+            "2024-11-20 12:34:56 ERRORS",
+            "2024-11-20 12:34:56",
+            "2024-11-20 12:34:56,123 - name - no level - ERROR - msg",
+            "2024-11-20 12:34:56 [a] [b] [c] [d] [e] [error] msg",
+            "2024-11-20T12:34:56.123456789Z stdout F it was an error",
+            "2024-11-20 1234 ERROR msg",
+            "Oct 11 22:14:15 host app[1]: error",
+            "127.0.0.1 - - [20/Nov/2024:12:34:56 +0000] \"GET /error HTTP/1.1\" 500 1",
+            "time=2024-11-20T12:34:56Z msg=\"level=error\"",
+            "time=2024-11-20T12:34:56Z msg=\"level=error",
+            "E1120 no time",
+            "<192>Oct 11 22:14:15 host msg",
+            "[main] ERROR msg",
+            "{\"level\":\"error\"}",
+            &late,
+            &nested,
+        ] {
+            assert_eq!(of_text(line.as_bytes()), Level::Unknown, "{line}");
+        }
     }
 }

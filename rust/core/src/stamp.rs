@@ -1,8 +1,9 @@
 //! The time at the start of a line, or in a JSON value, as nanoseconds UTC since 1970.
 //!
 //! Holds: the last minute and the last quarter of an hour of one source; nothing grows.
-//! Plan:  the first byte of a line chooses the form; eight digits at a time are checked and summed in one word;
-//!        the last minute, and the zone's offset in the last quarter of an hour, are remembered.
+//! Plan:  an ISO time, in brackets or not, is tried before all; else the first byte of the line chooses the form.
+//!        Digits are checked and summed eight at a time. A minute like the last one is not read again, nor is the
+//!        zone's offset looked up again within a quarter of an hour.
 //!
 //! A time has a date **and** a time of day, and no letter, digit, `_` or `/` follows it. Forms of text lines, with no
 //! byte before them but a byte order mark and colour escapes:
@@ -21,12 +22,14 @@
 //! | logfmt | `time=2024-11-20T12:34:56Z level=info`, `level=info ts=1732106096.123 msg=x` |
 //! | squid, `strace -ttt` | `1732106096.123 msg`: ten digits, then exactly 3, 6 or 9 |
 //!
-//! An ISO time takes `T`, `t` or a space between date and clock; a fraction of any length after `.` or `,` (digits after the
-//! ninth are dropped); then `Z`, `+01:00`, `+0100`, `+01`, ` +0100`, ` UTC`, or nothing: such a naive time is of
-//! the zone of the settings. A JSON string must be one ISO, RFC 3164 or access log time, or an epoch number, and nothing else.
+//! An ISO time takes `T`, `t` or a space between date and clock; a fraction of any length after `.` or `,` (digits
+//! after the ninth are dropped); then `Z`, `+01:00`, `+0100`, `+01`, ` +0100`, ` UTC`, or nothing: such a naive time is
+//! of the zone of the settings. A JSON string must be one ISO, RFC 3164 or access log time, or an epoch number, and
+//! nothing else.
 //!
-//! Not times: a date alone, a clock alone, 30 February, hour 24, a year outside 1678-2261 (an `i64` of nanoseconds
-//! ends there), an interval `2024-01-01T10:00:00/PT1H`, a whole number at the start of a line. Second 60 is the next minute's first.
+//! Not times: a date alone, a clock alone, 30 February, hour 24, a year outside 1678-2261 (an `i64` of nanoseconds ends
+//! there), an interval `2024-01-01T10:00:00/PT1H`, a whole number at the start of a line. Second 60 is the next
+//! minute's first.
 
 mod civil;
 mod custom;
@@ -53,8 +56,8 @@ pub struct Settings {
     pub zone: String,
     /// A format as of strptime, tried before all others, at the start of a line or as a whole JSON string.
     pub time_format: Option<String>,
-    /// "Now", for times without a year: the year is the one that gives the latest time up to a day after this. 0 is no
-    /// exception (1970-01-01), so that unknown means 1969 and the first two days of 1970.
+    /// "Now", for times without a year: theirs is the year that gives the latest time up to a day after this. 0 is
+    /// 1970 like any other number; not knowing it puts such times into the year before 1970-01-02.
     pub reference_ns: i64,
 }
 

@@ -55,6 +55,7 @@ const fn pairs(digits: u64) -> u64 {
 const CLOCK: Shape = Shape::new(*b"00:00:00");
 const DASHED: Shape = Shape::new(*b"0000-00-");
 const SLASHED: Shape = Shape::new(*b"0000/00/");
+const DAY_MINUTE: Shape = Shape::new(*b"00T00:00");
 const EIGHT: Shape = Shape::new(*b"00000000");
 
 /// Adding this sets the high bit of an hour over 23, a minute over 59, a second over 60.
@@ -90,6 +91,19 @@ pub fn year_month(word: u64) -> Option<(u32, u32)> {
 #[inline]
 pub fn is_0000(word: u64) -> bool {
     low(word & 0xffff_ffff) == u32::from_le_bytes(*b"0000")
+}
+
+/// Day, hour and minute of `DDTHH:MM`, of which the `T` is not looked at.
+#[inline]
+pub fn day_minute(word: u64) -> Option<(u32, u32, u32)> {
+    const MIDDLE: u64 = 0xff << 16;
+    let pairs = DAY_MINUTE.pairs(word & !MIDDLE | DAY_MINUTE.zero & MIDDLE)?;
+    let [day, _, _, hour, _, _, minute, _] = pairs.to_le_bytes();
+    if hour < 24 && minute < 60 {
+        Some((day.into(), hour.into(), minute.into()))
+    } else {
+        None
+    }
 }
 
 /// Hours, minutes and length of `HHMM`, `HH:MM` or `HH`.

@@ -51,10 +51,17 @@ const CONTINUES: [bool; 256] = {
 };
 
 /// Reads `2024-11-20T12:34`, and remembers the last one.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Minutes {
     text: [u8; 16],
     minute_s: i64,
+}
+
+impl Default for Minutes {
+    /// A minute that is as good as any other.
+    fn default() -> Minutes {
+        Minutes { text: *b"1970-01-01T00:00", minute_s: 0 }
+    }
 }
 
 impl Minutes {
@@ -72,11 +79,12 @@ impl Minutes {
 
 #[inline(never)]
 fn read_minute(text: &[u8; 16]) -> Option<i64> {
+    if !matches!(text[10], b'T' | b't' | b' ') {
+        return None;
+    }
     let (year, month) = digits::year_month(digits::load(text, 0))?;
-    let midnight_s = civil::midnight_s(year, month, digits::two(text, 8)?)?;
-    let (hour, minute) = (digits::two(text, 11)?, digits::two(text, 14)?);
-    let separated = matches!(text[10], b'T' | b't' | b' ') && text[13] == b':';
-    (separated && hour < 24 && minute < 60).then(|| midnight_s + i64::from(hour * 3600 + minute * 60))
+    let (day, hour, minute) = digits::day_minute(digits::load(text, 8))?;
+    Some(civil::midnight_s(year, month, day)? + i64::from(hour * 3600 + minute * 60))
 }
 
 /// `2024-11-20T12:34:56`, then a fraction and an offset if there are any.
@@ -128,7 +136,9 @@ fn long_fraction(bytes: &[u8], at: usize, tens_of_ns: u32) -> (u32, usize) {
     (tens_of_ns * 10 + ninth, end)
 }
 
-/// Offset from UTC written at `at`, if one is, and the end of it. None: what is there begins like an offset and is not one.
+/// Offset from UTC written at `at`, if one is, and the end of it.
+///
+/// None: what is there begins like an offset and is not one.
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "as `iso`")]
 fn offset(bytes: &[u8], at: usize) -> Option<(Option<i32>, usize)> {
@@ -177,12 +187,11 @@ fn is_word(byte: Option<&u8>) -> bool {
 
 /// `Oct 11 22:14:15`, the day padded with a space or a zero.
 pub fn rfc3164(line: &[u8], years: &Years) -> Option<Stamp> {
-    let month = month(line)?;
-    let day = padded_day(line, 4)?;
+    let (month, day) = (month(line)?, padded_day(line, 4)?);
+    let clock_s = digits::clock_s(digits::load(line, 7))?;
     if line[3] != b' ' || line[6] != b' ' {
         return None;
     }
-    let clock_s = digits::clock_s(digits::load(line, 7))?;
     let (nanos, end) = fraction(line, 15);
     let local_s = years.latest_s(month, day, clock_s)?;
     Stamp { local_s, nanos, offset_s: None, end }.standing_alone(line)
@@ -259,7 +268,7 @@ pub fn access_time(bytes: &[u8]) -> Option<Stamp> {
     Stamp { local_s: midnight_s + i64::from(clock_s), nanos: 0, offset_s, end }.standing_alone(bytes)
 }
 
-/// `1732106096.123` and a space. The years 2001 to 2065 in the precision that programs print: other numbers are numbers.
+/// `1732106096.123` and a space: the years 2001 to 2065 in a precision that programs print. Other numbers are numbers.
 pub fn epoch(line: &[u8]) -> Option<Stamp> {
     if line.get(10) != Some(&b'.') {
         return None;

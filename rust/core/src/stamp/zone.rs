@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 /// Offsets are remembered for so long: no zone changes twice in this time.
 const QUARTER_S: i64 = 900;
-/// A line so little older than the one before it was merely written late (by another thread), not after the clock was put back.
+/// A line so little older than the one before was written late by another thread, not after the clock was put back.
 const JITTER_NS: i64 = NS_PER_S;
 /// 29 February comes at least this often (1896, 1904).
 const LEAP_YEARS_APART: u32 = 8;
@@ -33,8 +33,10 @@ impl Naive {
         Ok(Naive { zone, quarter: i64::MIN, offset, last_ns: i64::MIN })
     }
 
-    /// UTC of a wall clock's time. A time that the clock skipped is as if it had not been put forward yet. A time that came
-    /// twice is the first of the two, unless the source would go back by that.
+    /// UTC of a wall clock's time.
+    ///
+    /// A time that the clock skipped is taken as if the clock had not been put forward yet. A time that came twice is
+    /// the first of the two, unless the source would go back by that.
     #[inline]
     pub fn ns(&mut self, local_s: i64, nanos: u32) -> i64 {
         let utc = |offset: Offset| (local_s - i64::from(offset.seconds())) * NS_PER_S + i64::from(nanos);
