@@ -121,13 +121,15 @@ def run_once(contestant: Contestant, stdout: str | None = None) -> Run:
     if spec["stdout"] == "first" and said["first_byte_s"] is None:
         raise CommandFailed(f"no byte came: {said['stderr'].strip()[-200:]}")
     report = json.loads(said["out"]) if spec["stdout"] == "capture" else {}
+    if report:
+        said |= {"first_byte_s": report.get("first_byte_s"), "out_bytes": None, "wall_s": report["seconds"]}
     return Run(
-        wall_s=report.get("seconds", said["wall_s"]),
+        wall_s=said["wall_s"],
         cpu_s=said["user_s"] + said["system_s"],
         rss_bytes=said["rss_bytes"],
-        first_byte_s=report.get("first_byte_s", said["first_byte_s"]),
+        first_byte_s=said["first_byte_s"],
         anonymous_bytes=said["anonymous_bytes"],
-        out_bytes=None if report else said["out_bytes"],
+        out_bytes=said["out_bytes"],
         report=report,
     )
 

@@ -74,6 +74,7 @@ class Row:
         contestants: made from the input, ours first.
         targets: what must be reached.
         log: the generated log; None for work without one.
+        whole: whether the log is read to its end, so that bytes a second mean something.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Row:
     contestants: Callable[[Input], list[Contestant]]
     targets: Sequence[Target] = field(default=())
     log: Dataset | None = None
+    whole: bool = True
 
 
 # Figures ---------------------------------------------------------------------------------------------------------
@@ -242,8 +244,10 @@ def grep_literal(log: Input) -> list[Contestant]:
     word = "needle-7f3a"  # of the generator: one line in a million
     return [
         ours("grep", word, *log.files, stdout="drain", ok=(0, 1)),
-        program("ripgrep (no merge)", "rg", "-F", word, *log.files, stdout="drain", ok=(0, 1)),
-        program("grep (no merge)", "grep", "-F", word, *log.files, stdout="drain", ok=(0, 1), env={"LC_ALL": "C"}),
+        program("ripgrep (no merge)", "rg", "-I", "-F", word, *log.files, stdout="drain", ok=(0, 1)),
+        program(
+            "grep (no merge)", "grep", "-h", "-F", word, *log.files, stdout="drain", ok=(0, 1), env={"LC_ALL": "C"}
+        ),
     ]
 
 
@@ -251,10 +255,18 @@ def grep_regex(log: Input) -> list[Contestant]:
     """Return the search for a pattern with few hits."""
     pattern = r"(failed|needle)[^,]* row [0-9]+"  # one line in 2,000
     return [
-        ours("grep", "-E", pattern, *log.files, stdout="drain", ok=(0, 1)),
-        program("ripgrep (no merge)", "rg", pattern, *log.files, stdout="drain", ok=(0, 1)),
+        ours("grep", "-h", "-E", pattern, *log.files, stdout="drain", ok=(0, 1)),
+        program("ripgrep (no merge)", "rg", "-I", pattern, *log.files, stdout="drain", ok=(0, 1)),
         program(
-            "grep -E (no merge)", "grep", "-E", pattern, *log.files, stdout="drain", ok=(0, 1), env={"LC_ALL": "C"}
+            "grep -E (no merge)",
+            "grep",
+            "-h",
+            "-E",
+            pattern,
+            *log.files,
+            stdout="drain",
+            ok=(0, 1),
+            env={"LC_ALL": "C"},
         ),
     ]
 
@@ -323,6 +335,7 @@ ROWS = [
         first_byte,
         [Target("first byte", "ms", first_byte_ms, must=150, hope=80)],
         data.SEED,
+        whole=False,
     ),
     Row(
         "resume",
@@ -334,6 +347,7 @@ ROWS = [
             Target("time", "ms", reported("seconds", 1e3), must=1),
         ],
         data.SEED,
+        whole=False,
     ),
     Row(
         "grep-literal",
@@ -364,6 +378,7 @@ ROWS = [
         "`import logflume`",
         import_time,
         [Target("added to the start of Python", "ms", import_ms, must=50)],
+        whole=False,
     ),
     Row(
         "huge",
@@ -381,6 +396,7 @@ ROWS = [
         cold_tail,
         [Target("time in the library", "ms", reported("seconds", 1e3), must=50, hope=20)],
         data.HUGE,
+        whole=False,
     ),
     Row(
         "seek",
@@ -388,6 +404,7 @@ ROWS = [
         cold_seek,
         [Target("time to the first block in the library", "ms", reported("seconds", 1e3), must=50, hope=20)],
         data.HUGE,
+        whole=False,
     ),
 ]
 

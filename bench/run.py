@@ -81,9 +81,7 @@ def measure(row: Row, scale: float, rounds: int) -> report.Record:
         "files": len(log.files),
         "log": f"{row.log.scaled(scale).lines:,} lines, {row.log.format}, {row.log.pattern}" if row.log else "",
         "targets": [judge(target, results, log) for target in row.targets],
-        "contestants": [
-            contestant_record(results[each.name], each, results) for each in contestants if each.name in results
-        ],
+        "contestants": [contestant_record(runs, results, whole=row.whole) for runs in results.values()],
         "absent": absent,
         "commands": [shown(each, log) for each in contestants],
     }
@@ -106,7 +104,7 @@ def judge(target: Target, results: Mapping[str, Runs], log: Input) -> report.Rec
     }
 
 
-def contestant_record(runs: Runs, contestant: Contestant, results: Mapping[str, Runs]) -> report.Record:
+def contestant_record(runs: Runs, results: Mapping[str, Runs], *, whole: bool) -> report.Record:
     """Return what one contestant cost."""
     walls = [run.wall_s for run in runs.runs]
     ours = results.get(OURS)
@@ -124,7 +122,7 @@ def contestant_record(runs: Runs, contestant: Contestant, results: Mapping[str, 
         "anonymous_bytes": max(heaps, default=None),
         "out_bytes": runs.out_bytes,
         "rounds": len(walls),
-        "whole": contestant.stdout != "first",
+        "whole": whole,
     }
 
 
@@ -142,7 +140,9 @@ def show(row: Row, result: report.Record) -> None:
     for line in report.table_of_contestants(result)[2:]:
         print("  " + line.strip("| "))
     for target in result["targets"]:
-        limits = ", ".join(f"{which} {report.limit(target, which)}" for which in ("must", "hope") if target[which])
+        limits = ", ".join(
+            f"{which} {report.limit(target, which)}" for which in ("must", "hope") if target[which] is not None
+        )
         print(f"  {target['label']}: {report.measured(target).strip('*')} ({limits}) {target['verdict']}")
     for name, why in result["absent"].items():
         print(f"  left out: {name} ({why})")
