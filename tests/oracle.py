@@ -86,10 +86,9 @@ class Rules:
         if self.contains is None and self.regex is None:
             return True
         case = re.IGNORECASE if self.ignore_case else re.RegexFlag(0)
-        literal = re.escape(self.contains or b"")
-        regex = (self.regex or "").encode()
-        found = re.search(literal, raw, case) and re.search(regex, raw, re.MULTILINE | case)
-        return bool(found) is not self.invert
+        literal = re.search(re.escape(self.contains or b""), raw, case)
+        regex = re.search((self.regex or "").encode(), raw, re.MULTILINE | case)
+        return bool(literal and regex) is not self.invert
 
 
 @dataclass
