@@ -742,6 +742,7 @@ impl<'a> Visit<'a> for LevelFinder {
         }
         self.level = match value {
             Value::Text(text) => level::from_json_str(text),
+            Value::Number(token) if key == b"levelno" => level::from_python_levelno(token),
             Value::Number(token) => level::from_json_number(token),
             Value::Other => Level::Unknown,
         };

@@ -14,6 +14,7 @@
 //! | Python logging, log4j, Postgres | `2024-11-20 12:34:56,123 - name - INFO - msg` |
 //! | Go, nginx error | `2024/11/20 12:34:56 [error] msg` |
 //! | Airflow 2, Celery, gunicorn | `[2024-11-20T12:34:56.123+0000] {file.py:12} INFO - msg` |
+//! | Airflow 2.0 to 2.2 | `[2024-11-20, 12:34:56 UTC] {file.py:12} INFO - msg` |
 //! | Apache error, `dmesg -T` | `[Wed Oct 11 14:32:52.123456 2000] [core:error] msg` |
 //! | syslog RFC 5424 | `<165>1 2003-10-11T22:14:15.003Z host msg` |
 //! | syslog RFC 3164 | `<34>Oct 11 22:14:15 host msg`, also without `<34>` |
@@ -152,7 +153,7 @@ impl Reader {
         let (minutes, years) = (&mut self.minutes, &self.years);
         let stamp = match *line.first()? {
             b'1' | b'2' => forms::seldom_iso(line, minutes).or_else(|| forms::epoch(line)),
-            b'[' => return forms::seldom_iso(&line[1..], minutes).or_else(|| forms::apache_error(&line[1..])),
+            b'[' => return bracketed(&line[1..], minutes),
             b'<' => {
                 let message = forms::after_priority(line)?;
                 return forms::seldom_iso(message, minutes).or_else(|| forms::rfc3164(message, years));
@@ -172,6 +173,12 @@ impl Reader {
             None => self.naive.ns(stamp.local_s, stamp.nanos),
         }
     }
+}
+
+fn bracketed(inside: &[u8], minutes: &mut Minutes) -> Option<Stamp> {
+    forms::seldom_iso(inside, minutes)
+        .or_else(|| forms::comma_iso(inside, minutes))
+        .or_else(|| forms::apache_error(inside))
 }
 
 /// The line without a byte order mark and colour escapes at its start.

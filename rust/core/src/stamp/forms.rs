@@ -109,6 +109,19 @@ pub fn seldom_iso(bytes: &[u8], minutes: &mut Minutes) -> Option<Stamp> {
     iso(bytes, minutes)
 }
 
+/// An ISO time with a comma after the date: `2024-11-20, 12:34:56 UTC`.
+pub fn comma_iso(bytes: &[u8], minutes: &mut Minutes) -> Option<Stamp> {
+    if bytes.get(10..12) != Some(b", ") {
+        return None;
+    }
+    let mut without = [0; 40];
+    let text = &bytes[..bytes.len().min(without.len() + 1)];
+    without[..10].copy_from_slice(&text[..10]);
+    without[10..text.len() - 1].copy_from_slice(&text[11..]);
+    let stamp = iso(&without[..text.len() - 1], minutes)?;
+    Some(Stamp { end: stamp.end + 1, ..stamp })
+}
+
 /// Nanoseconds of `.123` or `,123` at `at`, and the end of it; digits after the ninth count for nothing.
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "as `iso`")]
