@@ -255,7 +255,7 @@ def grep_regex(log: Input) -> list[Contestant]:
     """Return the search for a pattern with few hits."""
     pattern = r"(failed|needle)[^,]* row [0-9]+"  # one line in 2,000
     return [
-        ours("grep", "-h", "-E", pattern, *log.files, stdout="drain", ok=(0, 1)),
+        ours("grep", "-E", pattern, *log.files, stdout="drain", ok=(0, 1)),
         program("ripgrep (no merge)", "rg", "-I", pattern, *log.files, stdout="drain", ok=(0, 1)),
         program(
             "grep -E (no merge)",
