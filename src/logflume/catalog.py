@@ -31,6 +31,7 @@ import hashlib
 import itertools
 import os
 import re
+import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -49,7 +50,7 @@ MAX_SOURCES = 4096
 NEAR_NAMES = 1000
 """How many names of a folder are compared with one that was not found, to name the nearest."""
 
-_NAME_CHARS = 255
+_MAX_NAME_BYTES = 255
 _LOG_ENDINGS = (".log", ".log.gz", ".log.zst")
 _NO_LOG_ENDINGS = (
     *(".7z", ".bz2", ".jar", ".rar", ".tar", ".tar.gz", ".tar.zst", ".tgz", ".whl", ".xz", ".zip"),
@@ -365,7 +366,7 @@ class FolderCatalog:
         """Name what is most like a key in a place, looking at no more than NEAR_NAMES names."""
         every = (found for folder in place.folders for found in self._iter_keys(place.depth, folder))
         try:
-            near = difflib.get_close_matches(key[:_NAME_CHARS], set(itertools.islice(every, NEAR_NAMES)), n=5)
+            near = difflib.get_close_matches(key[:_MAX_NAME_BYTES], set(itertools.islice(every, NEAR_NAMES)), n=5)
         except OSError as error:
             if not place.id:
                 raise UsageError(f"the folder {self._root!r} cannot be listed: {error.strerror}") from error
@@ -390,11 +391,19 @@ class FolderCatalog:
                     yield entry.name, True
 
     def _is_folder(self, above: str, name: str) -> bool:
-        """Tell whether a name in a folder is one that ``_iter_names`` calls a folder."""
+        """Tell whether a name in a folder is one that ``_iter_names`` calls a folder, or may be for all we can see."""
         path = os.path.join(above, name)
-        if os.path.islink(above) or not os.path.isdir(path):
+        if os.path.islink(above):
             return False
-        return not os.path.islink(path) or not is_inside(path, self._root)
+        try:
+            mode = os.lstat(path).st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            return True
+        if stat.S_ISLNK(mode):
+            return os.path.isdir(path) and not is_inside(path, self._root)
+        return stat.S_ISDIR(mode)
 
     def _is_file(self, above: str, name: str) -> bool:
         """Tell whether a name in a folder is one that ``_iter_names`` calls no folder."""
@@ -554,7 +563,7 @@ def _part_of(key: str) -> str | None:
     except UnicodeEncodeError:
         return None
     is_name = name not in ("", ".", "..") and "/" not in name and "\0" not in name
-    return name if is_name and _shown(name) == key else None
+    return name if is_name and _shown(name) == key and len(os.fsencode(name)) <= _MAX_NAME_BYTES else None
 
 
 def _offset(pattern: str, at: int) -> int:
