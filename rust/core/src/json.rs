@@ -312,6 +312,18 @@ pub fn flat<'a>(block: &'a [u8], masks: &Masks, from: usize, to: usize, visit: &
     }
 }
 
+/// [`flat`] for a line whose first member, a plain string, is known to end right before `after`.
+#[inline]
+pub fn flat_after(block: &[u8], masks: &Masks, from: usize, after: usize, to: usize) -> bool {
+    let text = &block[..to];
+    !masks.any_special(from, to)
+        && match text.get(after) {
+            Some(b',') => flat_members(text, &mut masks.quotes(after), after + 1, &mut Nobody).is_some(),
+            Some(b'}') => after + 1 == to,
+            _ => false,
+        }
+}
+
 /// Walk `"key":value` pairs from `at` to the brace that is the last byte of `text`.
 #[inline(always)]
 fn flat_members<'a>(text: &'a [u8], quotes: &mut Bits<'_>, mut at: usize, visit: &mut impl Visit<'a>) -> Option<()> {

@@ -205,6 +205,8 @@ struct Open {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum FirstLine {
     Unknown,
+    /// Begins with a plain string member that ends at this offset in the line.
+    BeginsAsJson(u32),
     ValidJson,
 }
 
@@ -613,9 +615,7 @@ impl Scanner {
     #[inline]
     fn kind(region: &Region, open: Open, end: usize, lines: u32) -> u8 {
         if lines <= 1 {
-            let first = region.bytes.get(open.start);
-            let valid = open.first_line == FirstLine::ValidJson && region.utf8
-                || matches!(first, Some(b'{' | b' ' | b'\t' | b'\r')) && region.is_json(open.start, end);
+            let valid = region.first_is_json(open, end);
             return if valid { Record::ALL_JSON } else { Record::NO_JSON };
         }
         let (mut any, mut all) = (false, true);
@@ -654,8 +654,9 @@ impl Scanner {
         let long = line.len() > max;
         let line = if long { &line[..max.min(LONG_LINE_HEAD)] } else { line };
         if let Some(rest) = line.strip_prefix(AIRFLOW) {
-            if let Some((ns, _)) = self.stamps.rfc3339_prefix(rest) {
-                return Some(Time { ns, first_line: FirstLine::Unknown });
+            if let Some((ns, length)) = self.stamps.rfc3339_prefix(rest) {
+                let after = (AIRFLOW.len() + length + 1) as u32;
+                return Some(Time { ns, first_line: FirstLine::BeginsAsJson(after) });
             }
         }
         self.time_of_other(line, long)
@@ -681,6 +682,25 @@ impl<'b> Region<'b> {
     fn of_tail(tail: &'b [u8]) -> Self {
         let utf8 = is_utf8(tail);
         Region { bytes: tail, masks: None, utf8, hits: Hits::new(tail), flag: Record::IN_HEAD }
+    }
+
+    /// Whether the first line of a record, up to `end`, is a JSON object.
+    #[inline]
+    fn first_is_json(&self, open: Open, end: usize) -> bool {
+        if self.utf8 {
+            match (open.first_line, self.masks) {
+                (FirstLine::ValidJson, _) => return true,
+                (FirstLine::BeginsAsJson(length), Some(masks)) => {
+                    let after = open.start + length as usize;
+                    if json::flat_after(self.bytes, masks, open.start, after, end) {
+                        return true;
+                    }
+                }
+                _ => {}
+            }
+        }
+        let first = self.bytes.get(open.start);
+        matches!(first, Some(b'{' | b' ' | b'\t' | b'\r')) && self.is_json(open.start, end)
     }
 
     #[inline]
