@@ -7,9 +7,11 @@ from datetime import datetime, timedelta, timezone
 from random import Random
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from logflume.generate import LineFormat, Pattern, Plan, write_log
 from logflume.records import Output
 from tests import oracle
 from tests.drive import Drive, merge_whole, merger
@@ -17,6 +19,7 @@ from tests.oracle import Rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from logflume._core import Merger
 
@@ -207,6 +210,22 @@ def test_the_merge_is_the_oracles(sources: list[bytes], output: Output, dedup: b
     assert (counts["bytes"], counts["bytes_out"]) == (sum(map(len, sources)), len(out))
 
 
+@pytest.mark.parametrize("output", [Output.TEXT, Output.NDJSON])
+@pytest.mark.parametrize("line_format", LineFormat)
+@pytest.mark.parametrize("pattern", Pattern)
+def test_made_logs_merge_as_in_the_oracle(
+    tmp_path: Path, pattern: Pattern, line_format: LineFormat, output: Output
+) -> None:
+    """Long runs, bursts, copies and ties, in blocks of the usual size and in small ones."""
+    plan = Plan(lines=4_000, sources=4, pattern=pattern, format=line_format, duplicates=0.2, ties=0.2)
+    sources = [path.read_bytes() for path in write_log(tmp_path, plan)]
+    expected = oracle.merge(sources, output=output)
+    for way in (Way(1, 100_000, (1 << 18,)), Way(2, 700, (5_000,))):
+        core = merger(len(sources), output=output)
+        assert way.drive(core, sources).run() == expected.out
+        assert core.stats()["duplicates"] == expected.duplicates
+
+
 @given(many_sources(), outputs, st.booleans(), ways)
 def test_many_sources_merge_as_few_do(sources: list[bytes], output: Output, dedup: bool, way: Way) -> None:
     """From 5 to 64 sources the bytes are the oracle's."""
@@ -248,6 +267,78 @@ def test_ndjson_is_always_json(sources: list[bytes]) -> None:
     assert ndjson == b"" or ndjson.endswith(b"\n")
     assert all(isinstance(json.loads(line), dict) for line in ndjson.split(b"\n")[:-1])
     assert ndjson.count(b"\n") == text.count(b"\n") + (text[-1:] not in (b"", b"\n"))
+
+
+# Long enough to cross the blocks of bytes that are looked at together, wherever they end.
+long_texts = st.builds(
+    "".join, st.lists(st.builds(str.__mul__, st.sampled_from(["x", "\\", '"', "é"]), st.integers(0, 70)))
+)
+json_values = st.recursive(
+    long_texts
+    | st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=5)
+    | st.sampled_from(["\ud800", "\x7f"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab\\", max_size=2), inner, max_size=3),
+    max_leaves=6,
+)
+# What a byte is replaced by, or what comes in between.
+TEETH = [
+    b"",
+    b'"',
+    b"\\",
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b":",
+    b",",
+    b"-",
+    b"+",
+    b"0",
+    b".",
+    b"e",
+    b"E",
+    b"u",
+    b"n",
+    b" ",
+    b"\r",
+]
+TEETH += [
+    b"\t",
+    b"\x00",
+    b"\x0b",
+    b"\x1f",
+    b"\x7f",
+    b"\x80",
+    b"\xc3",
+    b"\xed\xa0\x80",
+    b"\xef\xbb\xbf",
+    "é".encode(),
+    b"\\u12",
+]
+
+
+@st.composite
+def nearly_json(draw: st.DrawFn) -> bytes:
+    """A JSON object that somebody has bitten."""
+    value = draw(st.dictionaries(st.text("ab", max_size=2), json_values, max_size=4))
+    ascii_only, spaced = draw(st.booleans()), draw(st.booleans())
+    text = json.dumps(value, ensure_ascii=ascii_only, separators=(" , ", " : ") if spaced else (",", ":"))
+    line = text.encode("utf-8", "surrogatepass")
+    for tooth in draw(st.lists(st.sampled_from(TEETH), max_size=3)):
+        at = draw(st.integers(0, len(line)))
+        line = line[:at] + tooth + line[at + draw(st.integers(0, 1)) :]
+    return line
+
+
+@given(st.lists(nearly_json(), min_size=1, max_size=5))
+def test_json_is_told_from_what_is_none(chosen: list[bytes]) -> None:
+    """What is a JSON object passes as it is and what is none is wrapped, exactly as Python's own parser tells them."""
+    source = b"".join(line + b"\n" for line in chosen)
+    assert merge_whole([source], Output.NDJSON) == oracle.merge([source], output=Output.NDJSON).out
 
 
 @given(logs(), st.booleans(), ways)
