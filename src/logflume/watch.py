@@ -141,7 +141,7 @@ def _subscribe(paths: list[str], mode: WatchMode) -> RustNotify | None:
     try:
         # Not recursive, which has no bound. A folder that is not there yet is polled for, beside others.
         present = list(filter(os.path.isdir, folders)) or list(folders)
-        return RustNotify(present, False, False, 0, False, True)  # noqa: FBT003
+        return RustNotify(present, False, False, 0, False, False)  # noqa: FBT003
     except (OSError, RuntimeError, UnicodeEncodeError) as error:  # out of watches, no such system, no UTF-8
         if mode is WatchMode.NOTIFY:
             raise UsageError(f"no events can be had of these paths ({error}): use WatchMode.AUTO") from error
