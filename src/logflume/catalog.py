@@ -36,7 +36,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from logflume.errors import BadPattern, LogNotFound, UsageError
-from logflume.sources.local import LocalSource
+from logflume.sources.local import LocalSource, rotated_set
 from logflume.sources.opening import is_inside
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ MAX_SOURCES = 4096
 NEAR_NAMES = 1000
 """How many names of a folder are compared with one that was not found, to name the nearest."""
 
+_GONE = (FileNotFoundError, NotADirectoryError)
 _MAX_NAME_BYTES = 255
 _LOG_ENDINGS = (".log", ".log.gz", ".log.zst")
 _NO_LOG_ENDINGS = (
@@ -59,6 +60,7 @@ _NO_LOG_ENDINGS = (
     *(".class", ".db", ".o", ".parquet", ".pickle", ".pkl", ".py", ".pyc", ".so", ".sqlite"),
 )
 _ATTEMPT = re.compile(r"(attempt=[0-9]{1,9}\.log)(?:\..+)?", re.DOTALL)
+_ROTATED_ENDINGS = (*"0123456789", ".gz", ".zst")
 _ROTATED = re.compile(r"(?<=.)\.[0-9]{1,4}(?:\.gz|\.zst)?\Z", re.DOTALL)  # as in logflume.sources.rotation
 _FIELD = re.compile(r"\{(\*?)([A-Za-z_][A-Za-z0-9_]*)\}")
 # Control, invisible and direction-changing characters, bytes that are no text, and a % that would read as an escape.
@@ -242,9 +244,12 @@ class FolderCatalog:
         stack = [(place, self._sorted_keys(place, wanted))]
         while stack:
             place, keys = stack[-1]
-            if not keys:
+            key = keys.pop() if keys else None
+            if key is None:
                 stack.pop()
-            elif (key := keys.pop()).endswith("/"):
+            elif keys and keys[-1] == key:  # another file of the same log
+                continue
+            elif key.endswith("/"):
                 deeper = self._enter(place, key[:-1])
                 stack.append((deeper, self._sorted_keys(deeper, wanted)))
             else:
@@ -285,8 +290,10 @@ class FolderCatalog:
             for name, is_folder in self._iter_names(folder):
                 if not is_folder and self._layout.file_part(place.depth, name) == parts[0]:
                     live = _live_name(name)
-                    is_live = self._layout.file_part(place.depth, live) != parts[0]
-                    yield os.path.join(folder, name if is_live else live)
+                    is_rotated = self._layout.file_part(place.depth, live) == parts[0]
+                    yield os.path.join(folder, live if is_rotated else name)
+        except _GONE:
+            return
         except OSError:
             yield folder
 
@@ -327,7 +334,7 @@ class FolderCatalog:
                 yield folder  # it may have some, and cannot be listed further down either
 
     def _sorted_keys(self, place: _Place, wanted: _Range) -> list[str]:
-        """List a place: the keys that may lead to wanted logs, the last one first; "" when it cannot be listed."""
+        """List a place: keys of files and folders that may lead to wanted logs, in falling order; "" when it cannot."""
         keys: list[str] = []
         failed: list[OSError] = []
         for folder in place.folders:
@@ -336,15 +343,15 @@ class FolderCatalog:
             except OSError as error:
                 failed.append(error)
         if not place.id and failed:
-            raise UsageError(f"the folder {self._root!r} cannot be listed: {failed[0].strerror}") from failed[0]
-        if failed and not keys and wanted.has(place.id) and not isinstance(failed[0], FileNotFoundError):
+            raise self._unlistable(failed[0]) from failed[0]
+        if failed and not keys and wanted.has(place.id) and not isinstance(failed[0], _GONE):
             return [""]
         keys.sort(reverse=True)
-        return [key for key, _ in itertools.groupby(keys)]
+        return keys
 
-    def _iter_keys(self, depth: int, folder: str) -> Iterator[str]:
+    def _iter_keys(self, depth: int, folder: str, max_names: int | None = None) -> Iterator[str]:
         """Yield the key of every name in a folder that belongs to a log, in no order, some more than once."""
-        for name, is_folder in self._iter_names(folder):
+        for name, is_folder in itertools.islice(self._iter_names(folder), max_names):
             part = self._layout.folder_part(depth, name) if is_folder else self._layout.file_part(depth, name)
             if part is not None:
                 yield f"{_shown(part)}/" if is_folder else _shown(part)
@@ -358,20 +365,25 @@ class FolderCatalog:
             return False
         if len(place.folders) == 1 and self._is_file(place.folders[0], part):
             return True
+        if len(place.folders) == 1 and not self._layout.gathers(place.depth, part):
+            folder = place.folders[0]
+            return any(self._is_file(folder, path.name) for path in rotated_set(os.path.join(folder, part)))
         with contextlib.suppress(OSError):
             return any(found == key for folder in place.folders for found in self._iter_keys(place.depth, folder))
         return False
 
     def _near(self, place: _Place, key: str) -> list[str]:
-        """Name what is most like a key in a place, looking at no more than NEAR_NAMES names."""
-        every = (found for folder in place.folders for found in self._iter_keys(place.depth, folder))
+        """Name what is most like a key in the first folder of a place, looking at no more than NEAR_NAMES names."""
         try:
-            near = difflib.get_close_matches(key[:_MAX_NAME_BYTES], set(itertools.islice(every, NEAR_NAMES)), n=5)
+            names = set(self._iter_keys(place.depth, place.folders[0], NEAR_NAMES))
         except OSError as error:
             if not place.id:
-                raise UsageError(f"the folder {self._root!r} cannot be listed: {error.strerror}") from error
-            near = []
-        return [place.id + found for found in near]
+                raise self._unlistable(error) from error
+            return []
+        return [place.id + near for near in difflib.get_close_matches(key[:_MAX_NAME_BYTES], names, n=5)]
+
+    def _unlistable(self, error: OSError) -> UsageError:
+        return UsageError(f"the folder {self._root!r} cannot be listed: {error.strerror}")
 
     def _iter_names(self, folder: str) -> Iterator[tuple[str, bool]]:
         """Yield the names in a folder, and whether each is a folder; without symlinked folders that stay in the root.
@@ -397,7 +409,7 @@ class FolderCatalog:
             return False
         try:
             mode = os.lstat(path).st_mode
-        except (FileNotFoundError, NotADirectoryError):
+        except _GONE:
             return False
         except OSError:
             return True
@@ -545,6 +557,8 @@ def _id_of(given: list[str]) -> str:
 
 def _live_name(name: str) -> str:
     """Return the name of the live file whose rotated set a file is of; its own when it is live."""
+    if not name.endswith(_ROTATED_ENDINGS):  # as a million files are not
+        return name
     live = _ROTATED.sub("", name)
     return name if _ROTATED.search(live) else live
 

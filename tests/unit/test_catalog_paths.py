@@ -83,6 +83,7 @@ def test_an_attempt_brings_its_other_files() -> None:
     assert names("t/attempt=1.log.trigger.7.log") == ["attempt=1.log.trigger.7.log"]
     assert names("t/attempt=1.log.trigger.7.log", "t/attempt=1.log") == ["attempt=1.log.trigger.7.log", "attempt=1.log"]
     assert read("t/attempt=2.log") == ["not-found", "t/attempt=2.log.trigger.7.log;"]
+    assert read("no/attempt=2.log") == ["not-found"]
 
 
 def test_a_folder_is_all_that_is_in_it() -> None:
