@@ -18,7 +18,7 @@ the root, and a folder that cannot be listed, is itself found as a log: its id e
 """
 
 # Names stay strings: a Path for each of a million of them would take longest of all.
-# ruff: noqa: PTH112, PTH114, PTH118, PTH120
+# ruff: noqa: PTH112, PTH114, PTH118, PTH119, PTH120
 # A layout is told more than each one needs.
 # ruff: noqa: ARG002
 
@@ -274,7 +274,7 @@ class FolderCatalog:
         """
         place, rest = self._descend(log_id)
         if rest == [""]:
-            return os.path.dirname(place.common), list(place.folders)
+            return place.common, list(place.folders)
         parts = [_part_of(key) or key for key in rest]
         found = [path for folder in place.folders for path in self._files_in(place, folder, parts)]
         return place.common, sorted(set(found)) or [os.path.join(place.common, *parts)]
@@ -299,7 +299,7 @@ class FolderCatalog:
 
     def _sources(self, log_id: str) -> list[Source]:
         common, paths = self.files_of(log_id)
-        return [LocalSource(path, root=self._root, name=_shown(os.path.relpath(path, common))) for path in paths]
+        return [LocalSource(path, root=self._root, name=_name_within(common, path)) for path in paths]
 
     def _descend(self, log_id: str) -> tuple[_Place, list[str]]:
         """Go down as far as the folders of an id exist; return the last, and the keys that are left (at least one)."""
@@ -509,14 +509,15 @@ class _Given:
 
 
 def _sources_of(given: list[str]) -> list[Source]:
+    # Of what was given, not of what is found, so that a source keeps its name when others come.
+    common = os.path.commonpath([path if os.path.isdir(path) else os.path.dirname(path) for path in given])
     found: dict[str, _Given] = {}
     for file in itertools.chain.from_iterable(map(_iter_given, given)):
         found.setdefault(file.key, file)
         if len(found) > MAX_SOURCES:
             raise UsageError(f"more than {MAX_SOURCES} files for one log: name a folder further down, or fewer files")
     files = [file for key, file in found.items() if _live_name(key) == key or _live_name(key) not in found]
-    common = os.path.commonpath([os.path.dirname(file.path) for file in files]) if files else ""
-    return [LocalSource(at.path, root=at.root, name=_shown(os.path.relpath(at.path, common))) for at in files]
+    return [LocalSource(at.path, root=at.root, name=_name_within(common, at.path)) for at in files]
 
 
 def _iter_given(path: str) -> Iterator[_Given]:
@@ -561,6 +562,11 @@ def _live_name(name: str) -> str:
         return name
     live = _ROTATED.sub("", name)
     return name if _ROTATED.search(live) else live
+
+
+def _name_within(folder: str, path: str) -> str:
+    """Return the short name of a source; that of the folder itself is its own."""
+    return _shown(os.path.basename(path) if path == folder else os.path.relpath(path, folder))
 
 
 def _shown(name: str) -> str:

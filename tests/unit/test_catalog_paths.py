@@ -188,6 +188,15 @@ def test_names_are_short_and_unique() -> None:
     assert names("a/b", "a/c/x.log") == ["b/x.log", "b/y%0A%1B.log", "c/x.log"]
 
 
+def test_sources_keep_their_names_when_others_come() -> None:
+    """A folder's first source is called by its path within the folder, so that it is known again beside a second."""
+    make("in/a/x.log")
+    log = log_of_paths(["in"])
+    assert [source.name for source in log.sources()] == ["a/x.log"]
+    make("in/b/y.log")
+    assert [source.name for source in log.sources()] == ["a/x.log", "b/y.log"]
+
+
 def test_ids_tell_logs_apart(here: Path) -> None:
     """The same paths have the same id, wherever they are named from; others have another."""
     make("in/x.log", "in/y\n.log")
