@@ -56,7 +56,7 @@ def generate(lines: int) -> list[Path]:
         beside = folder.with_suffix(".part")
         console.print("making the log (once) …")
         words = ["--lines", str(lines), "--sources", "3", "--pattern", "interleaved", "--format", "json"]
-        subprocess.run([LOGFLUME, "gen", beside, *words], check=True)
+        subprocess.run([LOGFLUME, "gen", beside, *words], check=True, stdout=subprocess.DEVNULL)
         beside.rename(folder)
     return sorted(folder.glob("*.log"))
 
