@@ -55,6 +55,26 @@ impl Entry {
     pub fn of_levels(&self, mask: u8) -> u64 {
         self.levels.iter().zip(0..).filter(|(_, level)| mask & (1_u8 << level) != 0).map(|(count, _)| count).sum()
     }
+
+    fn is_before(&self, ts: i64) -> bool {
+        self.records == 0 || self.ts < ts
+    }
+
+    /// The entry of a whole log that is this one of a merge resumed at `base`; None beyond all numbers.
+    fn counted_from(&self, base: &Entry) -> Option<Entry> {
+        let sums = |ours: &[u64], theirs: &[u64]| -> Option<Vec<u64>> {
+            ours.iter().zip(theirs).map(|(our, their)| our.checked_add(*their)).collect()
+        };
+        Some(Entry {
+            bytes: self.bytes.checked_add(base.bytes)?,
+            lines: self.lines.checked_add(base.lines)?,
+            records: self.records.checked_add(base.records)?,
+            ts: self.ts.max(base.ts),
+            levels: sums(&self.levels, &base.levels)?.try_into().ok()?,
+            positions: sums(&self.positions, &base.positions)?,
+            floors: self.floors.iter().zip(&base.floors).map(|(our, their)| *our.max(their)).collect(),
+        })
+    }
 }
 
 /// Encodes entries while a merge goes on.
@@ -211,36 +231,69 @@ pub struct Index {
     frames: Vec<(Entry, usize)>,
     entries: usize,
     last: Entry,
+    /// Where the merge began that tells the entries to come.
+    base: Entry,
+    /// What it told last, counted from there.
+    told: Entry,
+}
+
+/// An entry, how many are before it, and where the next one begins.
+struct Spot {
+    entry: Entry,
+    number: usize,
+    next: usize,
 }
 
 impl Index {
     /// An index of a log of `n` sources that knows the start only.
     pub fn new(n: usize) -> Self {
         let start = Entry::start(n);
-        Index { encoded: Vec::new(), frames: vec![(start.clone(), 0)], entries: 1, last: start }
+        Index {
+            encoded: Vec::new(),
+            frames: vec![(start.clone(), 0)],
+            entries: 1,
+            last: start.clone(),
+            base: start.clone(),
+            told: start,
+        }
     }
 
-    /// Add encoded entries.
+    /// Add entries that a merge told, or that were stored.
     ///
     /// # Errors
     /// The bytes are damaged; the entries before the damage are added.
     pub fn extend(&mut self, encoded: &[u8]) -> Result<(), Damaged> {
-        let mut at = self.encoded.len();
-        self.encoded.extend_from_slice(encoded);
-        while at < self.encoded.len() {
-            let mut entry = self.last.clone();
-            let Some(next) = decode(&mut entry, &self.encoded, at) else {
-                self.encoded.truncate(at);
-                return Err(Damaged);
-            };
-            at = next;
-            if self.entries.is_multiple_of(FRAME) {
-                self.frames.push((entry.clone(), at));
-            }
-            self.entries += 1;
-            self.last = entry;
+        let mut at = 0;
+        while at < encoded.len() {
+            let mut told = self.told.clone();
+            at = decode(&mut told, encoded, at).ok_or(Damaged)?;
+            let entry = told.counted_from(&self.base).ok_or(Damaged)?;
+            self.told = told;
+            self.push(entry);
         }
         Ok(())
+    }
+
+    fn push(&mut self, entry: Entry) {
+        encode(&entry, &self.last, &mut self.encoded);
+        if self.entries.is_multiple_of(FRAME) {
+            self.frames.push((entry.clone(), self.encoded.len()));
+        }
+        self.entries += 1;
+        self.last = entry;
+    }
+
+    /// Forget the entries that reach `ts`. What is added next was told by a merge resumed at the last
+    /// entry left, which counts from there.
+    pub fn resume_before(&mut self, ts: i64) -> &Entry {
+        let spot = self.search(|entry| entry.is_before(ts));
+        self.encoded.truncate(spot.next);
+        self.entries = spot.number + 1;
+        self.frames.truncate(spot.number / FRAME + 1);
+        self.told = Entry::start(spot.entry.positions.len());
+        self.base = spot.entry.clone();
+        self.last = spot.entry;
+        &self.last
     }
 
     /// Number of entries; the start is one.
@@ -248,9 +301,9 @@ impl Index {
         self.entries
     }
 
-    /// Bytes of the encoded entries.
-    pub fn encoded_bytes(&self) -> usize {
-        self.encoded.len()
+    /// The entries as they are stored: an index of as many sources can be extended with them.
+    pub fn encoded(&self) -> &[u8] {
+        &self.encoded
     }
 
     /// The entry that reaches farthest.
@@ -260,57 +313,44 @@ impl Index {
 
     /// The last entry before which `wanted` holds for all; it must hold for the start, and never again
     /// once it does not.
-    pub fn last_where(&self, wanted: impl Fn(&Entry) -> bool) -> Entry {
+    fn search(&self, wanted: impl Fn(&Entry) -> bool) -> Spot {
         let frame = self.frames.partition_point(|(entry, _)| wanted(entry)).max(1) - 1;
-        let mut best = self.frames[frame].0.clone();
-        for entry in self.walk(frame).take(FRAME) {
-            if !wanted(&entry) {
-                break;
-            }
-            best = entry;
+        let (entry, next) = self.frames[frame].clone();
+        let mut best = Spot { entry, number: frame * FRAME, next };
+        while let Some(spot) = self.after(&best).filter(|spot| wanted(&spot.entry)) {
+            best = spot;
         }
         best
     }
 
-    /// The entries after a frame, in order.
-    fn walk(&self, frame: usize) -> impl Iterator<Item = Entry> + '_ {
-        let (mut entry, mut at) = self.frames[frame].clone();
-        std::iter::from_fn(move || {
-            if at >= self.encoded.len() {
-                return None;
-            }
-            at = decode(&mut entry, &self.encoded, at)?;
-            Some(entry.clone())
-        })
+    fn after(&self, spot: &Spot) -> Option<Spot> {
+        if spot.next >= self.encoded.len() {
+            return None;
+        }
+        let mut entry = spot.entry.clone();
+        let next = decode(&mut entry, &self.encoded, spot.next)?;
+        Some(Spot { entry, number: spot.number + 1, next })
     }
 
     /// The last entry at or before a line.
     pub fn at_line(&self, line: u64) -> Entry {
-        self.last_where(|entry| entry.lines <= line)
+        self.search(|entry| entry.lines <= line).entry
+    }
+
+    /// The first entry after a line; None if no entry reaches so far.
+    pub fn after_line(&self, line: u64) -> Option<Entry> {
+        self.after(&self.search(|entry| entry.lines <= line)).map(|spot| spot.entry)
     }
 
     /// The last entry all of whose records are before a time.
     pub fn before_time(&self, ts: i64) -> Entry {
-        self.last_where(|entry| entry.bytes == 0 || entry.ts < ts)
+        self.search(|entry| entry.is_before(ts)).entry
     }
 
-    /// The last entry at or before a byte of the merged records.
-    pub fn at_byte(&self, byte: u64) -> Entry {
-        self.last_where(|entry| entry.bytes <= byte)
-    }
-
-    /// Where to start to meet the first record of these levels at or after `line`: the entry before
-    /// it, or the last entry if no indexed one follows.
-    pub fn next_of_levels(&self, line: u64, mask: u8) -> Entry {
-        let from = self.at_line(line).of_levels(mask);
-        self.last_where(|entry| entry.lines <= line || entry.of_levels(mask) <= from)
-    }
-
-    /// Where to start to meet the last record of these levels before `line`: an entry before it, or
-    /// None if there is none before the entry at `line`.
-    pub fn previous_of_levels(&self, line: u64, mask: u8) -> Option<Entry> {
-        let count = self.at_line(line).of_levels(mask);
-        (count > 0).then(|| self.last_where(|entry| entry.of_levels(mask) < count))
+    /// The last entry up to which there were at most `count` records of the levels in `mask`: the next
+    /// one of them follows before any other entry.
+    pub fn at_count(&self, mask: u8, count: u64) -> Entry {
+        self.search(|entry| entry.of_levels(mask) <= count).entry
     }
 }
 
@@ -352,24 +392,43 @@ mod tests {
             let (all, encoded) = entries(&steps);
             let mut index = Index::new(3);
             let cut = cut.index(encoded.len() + 1);
-            // What a cut entry leaves is dropped, and comes again.
-            let whole = index.extend(&encoded[..cut]).is_ok();
-            prop_assert!(!whole || index.encoded_bytes() == cut);
-            index.extend(&encoded[index.encoded_bytes()..]).unwrap();
+            if index.extend(&encoded[..cut]).is_err() {
+                index.extend(&encoded[index.encoded().len()..]).unwrap();
+            } else {
+                index.extend(&encoded[cut..]).unwrap();
+            }
+            prop_assert_eq!(index.encoded(), &encoded);
             prop_assert_eq!(index.entries(), all.len());
             prop_assert_eq!(index.last(), all.last().unwrap());
             let line = line % (all.last().unwrap().lines + 2);
             prop_assert_eq!(Some(&index.at_line(line)), all.iter().rfind(|entry| entry.lines <= line));
+            let after = index.after_line(line);
+            prop_assert_eq!(after.as_ref(), all.iter().find(|entry| entry.lines > line));
             let mask = 1 << 4;
-            let errors = |entry: &Entry| entry.of_levels(mask);
-            let here = index.at_line(line);
-            let next = index.next_of_levels(line, mask);
-            prop_assert_eq!(errors(&next), errors(&here));
-            if let Some(previous) = index.previous_of_levels(line, mask) {
-                prop_assert_eq!(errors(&previous) + 1, errors(&here));
-            } else {
-                prop_assert_eq!(errors(&here), 0);
-            }
+            let errors = index.at_line(line).of_levels(mask);
+            let here = index.at_count(mask, errors);
+            prop_assert_eq!(Some(&here), all.iter().rfind(|entry| entry.of_levels(mask) <= errors));
+        }
+
+        #[test]
+        fn a_merge_resumed_at_an_entry_goes_on_with_the_same_entries(
+            steps in prop::collection::vec((10_u64..1 << 40, any::<i64>(), 0_usize..3, 0_u8..6), 1..300),
+            reached: prop::sample::Index,
+        ) {
+            let mut steps = steps;
+            steps.sort_by_key(|step| step.1);
+            let (all, encoded) = entries(&steps);
+            let reached = steps[reached.index(steps.len())].1;
+            let mut index = Index::new(3);
+            index.extend(&encoded).unwrap();
+            let left = index.resume_before(reached).clone();
+            prop_assert_eq!(Some(&left), all.iter().rfind(|entry| entry.is_before(reached)));
+            let done = index.entries() - 1;
+            let (_, rest) = entries(&steps[done..]);
+            index.extend(&rest).unwrap();
+            prop_assert_eq!(index.entries(), all.len());
+            prop_assert_eq!(index.encoded(), &encoded);
+            prop_assert_eq!(index.at_line(u64::MAX), all.last().unwrap().clone());
         }
 
         #[test]

@@ -3,7 +3,7 @@
 use logflume_core::index::{Entry, Index as Core};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyBytes, PyDict};
 
 /// Entries of one log's index, searchable.
 #[pyclass(module = "logflume._core")]
@@ -16,9 +16,13 @@ impl Index {
         Index(Core::new(n_sources))
     }
 
-    /// Add entries as `Merger.take_index` gives them; ValueError if they are damaged.
+    /// Add entries as `Merger.take_index` or `encoded` gives them; ValueError if they are damaged.
     fn extend(&mut self, encoded: &[u8]) -> PyResult<()> {
         self.0.extend(encoded).map_err(|_| PyValueError::new_err("these index entries are damaged"))
+    }
+
+    fn resume_before<'py>(&mut self, py: Python<'py>, ts_ns: i64) -> PyResult<Bound<'py, PyDict>> {
+        told(py, self.0.resume_before(ts_ns))
     }
 
     #[getter]
@@ -26,9 +30,8 @@ impl Index {
         self.0.entries()
     }
 
-    #[getter]
-    fn encoded_bytes(&self) -> usize {
-        self.0.encoded_bytes()
+    fn encoded<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, self.0.encoded())
     }
 
     fn last<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
@@ -39,20 +42,16 @@ impl Index {
         told(py, &self.0.at_line(line))
     }
 
-    fn at_byte<'py>(&self, py: Python<'py>, byte: u64) -> PyResult<Bound<'py, PyDict>> {
-        told(py, &self.0.at_byte(byte))
+    fn after_line<'py>(&self, py: Python<'py>, line: u64) -> PyResult<Option<Bound<'py, PyDict>>> {
+        self.0.after_line(line).map(|entry| told(py, &entry)).transpose()
     }
 
     fn before_time<'py>(&self, py: Python<'py>, ts_ns: i64) -> PyResult<Bound<'py, PyDict>> {
         told(py, &self.0.before_time(ts_ns))
     }
 
-    fn next_of_levels<'py>(&self, py: Python<'py>, line: u64, levels: u8) -> PyResult<Bound<'py, PyDict>> {
-        told(py, &self.0.next_of_levels(line, levels))
-    }
-
-    fn previous_of_levels<'py>(&self, py: Python<'py>, line: u64, levels: u8) -> PyResult<Option<Bound<'py, PyDict>>> {
-        self.0.previous_of_levels(line, levels).map(|entry| told(py, &entry)).transpose()
+    fn at_count<'py>(&self, py: Python<'py>, levels: u8, count: u64) -> PyResult<Bound<'py, PyDict>> {
+        told(py, &self.0.at_count(levels, count))
     }
 }
 
