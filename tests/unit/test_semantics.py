@@ -95,6 +95,21 @@ def test_an_idle_source_is_not_waited_for() -> None:
     assert joined(at(3)) in core.take(1 << 18)
 
 
+def test_a_flush_gives_whole_lines_and_the_record_goes_on() -> None:
+    """When a live source has nothing more, its open record comes out up to its last whole line; more may follow."""
+    core = merger(1)
+    scanner = core.scanner(0)
+    core.push(0, scanner.scan(joined(at(1, "failed"), b"Traceback:") + b"  Fi"))
+    assert core.take(1 << 18) == b""
+    core.push(0, scanner.flush())
+    assert core.take(1 << 18) == joined(at(1, "failed"), b"Traceback:")
+    core.push(0, scanner.scan(b"le\n"))
+    core.push(0, scanner.finish())
+    core.finish(0)
+    assert core.take(1 << 18) == b"  File\n"
+    assert core.done
+
+
 # Order
 
 
