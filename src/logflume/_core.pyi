@@ -15,7 +15,7 @@ class Filter:
     def __init__(
         self,
         *,
-        since_ns: int | None = None,  # inclusive, on the record's own time
+        since_ns: int | None = None,  # inclusive, on the effective time
         until_ns: int | None = None,  # exclusive
         levels: int = 0,  # bit (1 << Level) for each level that passes; 0 = all
         contains: bytes | None = None,  # literal
