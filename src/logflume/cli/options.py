@@ -31,7 +31,7 @@ def options(*groups: Callable[[Command], Command]) -> Callable[[Command], Comman
 
 def paths(*, required: bool = True) -> Callable[[Command], Command]:
     """Files, folders, and - for standard input."""
-    return click.argument("paths", metavar="PATH...", nargs=-1, required=required, type=click.Path())
+    return click.argument("paths", metavar="PATH...", nargs=-1, required=required, type=click.Path(readable=False))
 
 
 quiet = click.option("-q", "--quiet", is_flag=True, help="Show no progress. What could not be read is said anyway.")

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 LOOK_BYTES = 16 * 1024 * 1024
 """So much of each source is read."""
 
+HEAD_BYTES = 64 * 1024
+"""In so much of it times are looked for line by line."""
+
 MAX_SOURCES = 100
 """So many sources of one path are looked into."""
 
@@ -97,17 +100,19 @@ def _sources(path: str, how: How) -> Iterator[Finding]:
 
 def _source(name: str, source: Source, how: How) -> Iterator[Finding]:
     members = source.survey() if isinstance(source, LocalSource) else []
+    head = b""
     with Merged([source], how, workers=0) as merged:
-        first = next(merged, b"")
-        while merged.stats()["bytes"] < LOOK_BYTES and next(merged, None):
-            pass
+        for block in merged:
+            head += block if len(head) < HEAD_BYTES else b""
+            if merged.stats()["bytes"] >= LOOK_BYTES:
+                break
     counts = merged.stats()
     for gap in merged.gaps:
         found = note if gap.reason is GapReason.OUTSIDE_ROOT else problem
         yield found(name, f"{gap.reason.value}: {gap.detail}", gap.next_action)
     if counts["bytes"]:
         yield ok(name, _facts(counts, members))
-        yield from _time_findings(name, read_times(first, how), counts)
+        yield from _time_findings(name, read_times(head, how), counts)
     elif not merged.gaps:
         todo = "Nothing was written yet, or it waits in the program's buffer (Python: set PYTHONUNBUFFERED=1)."
         yield note(name, f"is empty; {_last_write(members)}", todo)

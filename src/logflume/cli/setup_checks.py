@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from logflume.cli.findings import Finding, note, ok, owner_and_mode, problem, this_user
 from logflume.cli.sizes import show_size
+from logflume.indexcache import _default_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +36,10 @@ def iter_setup_findings() -> Iterator[Finding]:
     yield _zstd()
     yield _open_files()
     yield _inotify()
-    yield from _folder("temporary files", tempfile.gettempdir(), "Set TMPDIR to a folder that is.")
+    yield from _folder("temporary files", tempfile.gettempdir(), "Set TMPDIR to a folder where it can.")
+    yield from _folder(
+        "index cache", _first_existing(_default_folder()), "Set XDG_CACHE_HOME to a folder where it can."
+    )
 
 
 def _core() -> Finding:
@@ -97,6 +101,11 @@ def _number(path: str) -> int | None:
     with contextlib.suppress(OSError, ValueError):
         return int(Path(path).read_text("ascii"))
     return None
+
+
+def _first_existing(folder: Path) -> str:
+    """Return a folder, or the one above it in which it will be made."""
+    return str(next(each for each in (folder, *folder.parents) if each.exists()))
 
 
 def _folder(subject: str, folder: str, todo: str) -> Iterator[Finding]:

@@ -1,7 +1,7 @@
 """``logflume stat``: what a log is made of.
 
-Holds: counts, and one entry of an index for each INDEX_ENTRIES-th of the log; where a size is not known beforehand, for
-       each INDEX_BYTES, which is a thousandth of the log.
+Holds: counts, and an index entry for each block, of which there are some ENTRIES, or more of a log over a gigabyte: the
+       index is less than a thousandth of it.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from logflume.cli.screen import Out, visible, wants_colours
 from logflume.cli.sizes import show_size
 from logflume.cli.timeline import Timeline, draw, paint, read_timeline
 from logflume.records import Level, Output
+from logflume.seek import UNTIMED_NS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,11 +32,12 @@ if TYPE_CHECKING:
     from logflume.merge import Merged
     from logflume.records import Gap, SourceReport
 
-INDEX_ENTRIES = 4096
-INDEX_BYTES = 64 * 1024
+ENTRIES = 4096
+ENTRY_BYTES = 64 * 1024
+"""What lies between two entries when the size of a source is not known."""
 
-UNTIMED_NS = -(2**63)
-"""The time of what comes before the first time of all."""
+ONLY_WHEN_MARKED = 1 << 62
+"""As a distance between entries: no entry but those that are asked for."""
 
 
 @click.command()
@@ -61,18 +63,16 @@ def stat(asked: Asked, *, as_json: bool) -> int:
     sources = log.first_sources()
     index = _core.Index(len(sources))
     size = total_bytes(sources)
-    entry_bytes = INDEX_BYTES if size is None else max(1, size // INDEX_ENTRIES)
-    block_bytes = min(entry_bytes, BLOCK_BYTES)  # an entry is made between two blocks, or two sources
+    block_bytes = ENTRY_BYTES if size is None else min(max(1, size // ENTRIES), BLOCK_BYTES)
     how = asked.how(output=Output.TEXT, levels=True)
+    first_ns = None
     with merging(
-        log, sources, how, with_bar=not asked.quiet, block_bytes=block_bytes, index_every_bytes=entry_bytes
+        log, sources, how, with_bar=not asked.quiet, block_bytes=block_bytes, index_every_bytes=ONLY_WHEN_MARKED
     ) as merged:
-        first_ns = None
         for _ in merged:
+            merged.mark_index()
             index.extend(merged.take_index())
             first_ns = index.last()["ts"] if first_ns in (None, UNTIMED_NS) else first_ns
-        merged.mark_index()
-        index.extend(merged.take_index())
     timeline = None if first_ns in (None, UNTIMED_NS) else read_timeline(index, first_ns)
     gaps = gaps_of(log, merged)
     if as_json:

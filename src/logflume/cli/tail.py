@@ -9,7 +9,7 @@ import os
 import signal
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 
@@ -26,9 +26,8 @@ if TYPE_CHECKING:
 
     from logflume._core import Stats
     from logflume.cli.paths import GivenLog
-    from logflume.cli.screen import Out
     from logflume.follow import Followed
-    from logflume.merge import How
+    from logflume.merge import How, Merged
     from logflume.records import Gap
 
 LOOK_S = 1.0
@@ -84,7 +83,8 @@ def _follow(asked: Asked, log: GivenLog, how: How, lines: int) -> int:
     with iter_followed(log, how, start=place.cursor, waiter=Watcher(asked.paths)) as followed:
         live = _Live(followed)
         try:
-            for block in iter_lines(live, how, skip=place.skip_lines):
+            # It has all of a merge that skipping lines needs: next() and stats().
+            for block in iter_lines(cast("Merged", live), how, skip=place.skip_lines):
                 out.write(block)
         finally:
             live.say_new_gaps()
