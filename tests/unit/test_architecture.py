@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import logflume
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -219,3 +221,10 @@ def test_importing_logflume_loads_nothing_costly() -> None:
     loaded = set(run.stdout.split())
     assert "logflume" in loaded
     assert loaded & COSTLY == set()
+
+
+def test_every_public_name_can_be_had() -> None:
+    """Each name that ``logflume`` promises loads, and one that it does not promise is refused."""
+    for name in logflume.__all__:
+        assert getattr(logflume, name) is not None
+    assert not hasattr(logflume, "no_such_name")
