@@ -103,6 +103,7 @@ class _Live:
         return self
 
     def __next__(self) -> bytes:
+        self.say_new_gaps()
         while (block := self._followed.read_block(LOOK_S)) is not None:
             self.say_new_gaps()
             if reader_is_gone():
