@@ -475,7 +475,8 @@ impl Scanner {
         let rest = self.tail.split_off(keep_from);
         let head = std::mem::replace(&mut self.tail, rest);
         self.tail_base += keep_from as u64;
-        self.tail_line -= keep_from;
+        // A long line of which a piece is given out began before what stays.
+        self.tail_line = self.tail_line.saturating_sub(keep_from);
         if let Some(open) = &mut self.open {
             open.start = 0;
         }
@@ -587,18 +588,24 @@ impl Scanner {
             self.counts.levels[level as usize] += 1;
         }
         let mut flags = flags;
+        let piece = flags & Record::CUT_END != 0 || open.continues.is_some();
         if let Some(filter) = &self.settings.filter {
             if !filter.patterns.is_empty() {
                 // Each piece passes or fails by itself: none may promise that another follows.
                 flags &= !Record::GOES_ON;
             }
-            let passes = filter.passes_stamp(open.ts, level as u8) && region.hits.passes(filter, start, line_end);
+            let passes = filter.passes_stamp(open.ts, level as u8)
+                && if piece {
+                    // What is before and behind it in its line is not looked at, wherever the block was cut.
+                    Hits::new(&region.bytes[start..line_end]).passes(filter, 0, line_end - start)
+                } else {
+                    region.hits.passes(filter, start, line_end)
+                };
             if !passes {
                 self.counts.filtered += 1;
                 return level;
             }
         }
-        let piece = flags & Record::CUT_END != 0 || open.continues.is_some();
         let kind = if self.settings.json && !piece { Self::kind(region, open, line_end, lines) } else { 0 };
         self.records.push(Record {
             ts: open.ts,
