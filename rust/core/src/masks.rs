@@ -67,33 +67,32 @@ fn padded(rest: &[u8]) -> [u8; 64] {
 impl Masks {
     /// Compute the masks of `block`; those of quotes and special bytes only if `quotes`.
     pub fn fill(&mut self, block: &[u8], quotes: bool) {
-        self.newline.clear();
-        self.quote.clear();
-        self.special.clear();
-        let words = block.len().div_ceil(64);
-        self.newline.reserve(words);
         let (chunks, rest) = block.as_chunks::<64>();
-        if !quotes {
+        if quotes {
+            self.fill_all(chunks);
+        } else {
+            self.newline.clear();
             self.newline.extend(chunks.iter().map(newline_word));
-            if !rest.is_empty() {
-                self.newline.push(newline_word(&padded(rest)));
-            }
-            return;
-        }
-        self.quote.reserve(words);
-        self.special.reserve(words);
-        for chunk in chunks {
-            self.push(word(chunk));
         }
         if !rest.is_empty() {
-            self.push(word(&padded(rest)));
+            let word = word(&padded(rest));
+            self.newline.push(word.newline);
+            self.quote.push(word.quote);
+            self.special.push(word.special);
         }
     }
 
-    fn push(&mut self, word: Word) {
-        self.newline.push(word.newline);
-        self.quote.push(word.quote);
-        self.special.push(word.special);
+    fn fill_all(&mut self, chunks: &[[u8; 64]]) {
+        for mask in [&mut self.newline, &mut self.quote, &mut self.special] {
+            mask.resize(chunks.len(), 0);
+        }
+        let masks = self.newline.iter_mut().zip(&mut self.quote).zip(&mut self.special);
+        for (chunk, ((newline, quote), special)) in chunks.iter().zip(masks) {
+            let word = word(chunk);
+            *newline = word.newline;
+            *quote = word.quote;
+            *special = word.special;
+        }
     }
 
     /// Newlines from byte `from` on, in order.

@@ -67,9 +67,11 @@ enum State {
 
 struct Input<B> {
     scanner: Option<Scanner>,
-    batches: VecDeque<Batch<B>>,
-    /// Next record in the first batch.
+    /// Holds the next record; None only if there is none.
+    current: Option<Batch<B>>,
+    /// That record's number.
     next: usize,
+    later: VecDeque<Batch<B>>,
     /// No record to come is below this time.
     floor: i64,
     state: State,
@@ -82,8 +84,9 @@ impl<B: AsRef<[u8]>> Input<B> {
     fn new(scanner: Scanner) -> Self {
         Input {
             scanner: Some(scanner),
-            batches: VecDeque::new(),
+            current: None,
             next: 0,
+            later: VecDeque::new(),
             floor: UNTIMED,
             state: State::Waited,
             position: 0,
@@ -95,39 +98,42 @@ impl<B: AsRef<[u8]>> Input<B> {
     fn push(&mut self, batch: Batch<B>) {
         self.counts.add(&batch.counts);
         self.floor = batch.floor;
-        self.batches.push_back(batch);
-        self.drop_used();
+        if self.current.is_some() {
+            self.later.push_back(batch);
+        } else {
+            self.current = Some(batch);
+            self.drop_used();
+        }
     }
 
     /// Let go of batches that are given out, so that the first one has a next record.
     fn drop_used(&mut self) {
-        while let Some(batch) = self.batches.front() {
+        while let Some(batch) = &self.current {
             if self.next < batch.records().len() {
                 return;
             }
             self.position = batch.end;
             self.given_floor = batch.floor;
-            self.batches.pop_front();
+            self.current = self.later.pop_front();
             self.next = 0;
         }
     }
 
     #[inline]
     fn has_record(&self) -> bool {
-        !self.batches.is_empty()
+        self.current.is_some()
     }
 
-    /// The batch that holds the next records, and those records; only if there is one.
+    /// The batch that holds the next records, and those records.
     #[inline]
-    fn upcoming(&self) -> (&Batch<B>, &[Record]) {
-        let batch = &self.batches[0];
-        (batch, &batch.records()[self.next..])
+    fn upcoming(&self) -> Option<(&Batch<B>, &[Record])> {
+        self.current.as_ref().map(|batch| (batch, &batch.records()[self.next..]))
     }
 
-    /// The next `count` records (all of the first batch) are done with.
+    /// The next `count` records (all of the current batch) are done with.
     #[inline]
     fn advance(&mut self, count: usize) {
-        let batch = &self.batches[0];
+        let Some(batch) = &self.current else { return };
         self.next += count;
         let last = &batch.records()[self.next - 1];
         self.position = batch.end_of(last);
@@ -137,7 +143,7 @@ impl<B: AsRef<[u8]>> Input<B> {
 
     #[inline]
     fn key(&self) -> i64 {
-        match self.batches.front() {
+        match &self.current {
             Some(batch) => batch.records()[self.next].ts,
             None if self.state == State::Waited => self.floor,
             None => NEVER,
@@ -355,7 +361,7 @@ impl<B: AsRef<[u8]>> Merger<B> {
 
     fn next_len(&self) -> usize {
         let source = self.tree.winner();
-        self.inputs.get(source).filter(|input| input.has_record()).map_or(0, |input| input.upcoming().1[0].len as usize)
+        self.inputs.get(source).and_then(Input::upcoming).map_or(0, |(_, records)| records[0].len as usize)
     }
 
     /// Whether a cut would come within an instant at which sources are compared, and can still wait.
@@ -400,7 +406,7 @@ impl<B: AsRef<[u8]>> Merger<B> {
 
     /// Give out the next record of `source`, and those after it that come before (limit, rival).
     fn run(&mut self, source: usize, limit: i64, rival: usize, budget: usize) {
-        let (batch, records) = self.inputs[source].upcoming();
+        let Some((batch, records)) = self.inputs[source].upcoming() else { return };
         let next = &records[0];
         let mut count = 1;
         if self.options.dedup && (next.ts == limit || self.instant.covers(next.ts)) {
@@ -420,7 +426,7 @@ impl<B: AsRef<[u8]>> Merger<B> {
 
     /// Write the next `count` records of `source` and count them.
     fn give(&mut self, source: usize, count: usize) {
-        let (batch, records) = self.inputs[source].upcoming();
+        let Some((batch, records)) = self.inputs[source].upcoming() else { return };
         let run = &records[..count];
         let seamless = self.inputs[source].next >= batch.seamless_from;
         match self.options.output {

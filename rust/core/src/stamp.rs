@@ -141,7 +141,10 @@ impl Reader {
         if self.custom.is_some() {
             return None;
         }
-        let stamp = forms::iso(bytes, &mut self.minutes)?;
+        if let Some(ns) = forms::same_minute_ns(bytes, &self.minutes) {
+            return Some((ns, "2024-11-20T12:34:56.123456Z".len()));
+        }
+        let stamp = forms::seldom_iso(bytes, &mut self.minutes)?;
         (bytes.get(stamp.end) == Some(&b'"')).then(|| (self.ns(stamp), stamp.end))
     }
 

@@ -56,6 +56,8 @@ const CLOCK: Shape = Shape::new(*b"00:00:00");
 const DASHED: Shape = Shape::new(*b"0000-00-");
 const SLASHED: Shape = Shape::new(*b"0000/00/");
 const DAY_MINUTE: Shape = Shape::new(*b"00T00:00");
+const SECONDS: Shape = Shape::new(*b":00.0000");
+const MICROS_QUOTED: Shape = Shape::new(*b"000000Z\"");
 const EIGHT: Shape = Shape::new(*b"00000000");
 
 /// Adding this sets the high bit of an hour over 23, a minute over 59, a second over 60.
@@ -77,6 +79,15 @@ pub fn clock_s(word: u64) -> Option<u32> {
 #[expect(clippy::cast_possible_truncation, reason = "callers pass numbers of at most eight digits")]
 const fn low(number: u64) -> u32 {
     number as u32
+}
+
+/// Second and microsecond of `:SS.ffffffZ"`.
+#[inline]
+pub fn second_micros(text: &[u8; 12]) -> Option<(u8, u32)> {
+    let [_, second, ..] = SECONDS.pairs(load(text, 0))?.to_le_bytes();
+    let [high, _, middle, _, low, ..] = MICROS_QUOTED.pairs(load(text, 4))?.to_le_bytes();
+    let micros = (u32::from(high) * 100 + u32::from(middle)) * 100 + u32::from(low);
+    (second <= 60).then_some((second, micros))
 }
 
 /// Year and month of `YYYY-MM-` or `YYYY/MM/`.

@@ -77,6 +77,18 @@ impl Minutes {
     }
 }
 
+/// The nanoseconds of `2024-11-20T12:34:56.123456Z"`, if it is in the minute that was read last: what most lines
+/// of a task's log begin with.
+#[inline]
+pub fn same_minute_ns(bytes: &[u8], minutes: &Minutes) -> Option<i64> {
+    let (minute, rest) = bytes.split_first_chunk::<16>()?;
+    if *minute != minutes.text {
+        return None;
+    }
+    let (second, micros) = digits::second_micros(rest.first_chunk()?)?;
+    Some((minutes.minute_s + i64::from(second)) * NS_PER_S + i64::from(micros) * 1000)
+}
+
 #[inline(never)]
 fn read_minute(text: &[u8; 16]) -> Option<i64> {
     if !matches!(text[10], b'T' | b't' | b' ') {
