@@ -140,19 +140,19 @@ def alternate(
     """Run all contestants in turn, ``rounds`` times; return what they cost, and why others are left out."""
     absent = {each.name: each.missing for each in contestants if each.missing}
     results: dict[str, Runs] = {}
-    present = [each for each in contestants if not each.missing]
-    for each in present:
-        try:
-            results[each.name] = warm_up(each)
-        except CommandFailed as error:
-            absent[each.name] = str(error)
-    for turn in range(rounds):
-        for each in present:
-            if each.name in results and turn < each.rounds:
-                say(f"{each.name}, round {turn + 1}")
-                # A slow one is not run twice for warmth.
-                if each.rounds > 1:
+    for turn in range(rounds + 1):
+        for each in contestants:
+            if each.name in absent or turn > each.rounds:
+                continue
+            say(f"{each.name}, {f'round {turn}' if turn else 'warm-up'}")
+            try:
+                if turn == 0:
+                    results[each.name] = warm_up(each)
+                elif each.rounds > 1:  # a slow one is not run twice for warmth
                     results[each.name].runs.append(run_once(each))
+            except CommandFailed as error:
+                results.pop(each.name, None)
+                absent[each.name] = str(error)
     return results, absent
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from bench import machine, report
 from bench.data import BUILD, ROOT, NotThereYet
-from bench.measure import CommandFailed, Contestant, Runs, alternate
+from bench.measure import Contestant, Runs, alternate
 from bench.rows import OURS, ROWS, Input, Row, Target, input_of
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def measure(row: Row, scale: float, rounds: int) -> report.Record:
         log = input_of(row, scale)
         contestants = row.contestants(log)
         results, absent = alternate(contestants, rounds, lambda text: say(f"{row.name}: {text}"))
-    except (NotThereYet, CommandFailed) as error:
+    except NotThereYet as error:
         absent = {OURS: str(error)}
     say("")
     return {

@@ -73,7 +73,7 @@ def test_failure_is_told(contestant: Contestant, says: str) -> None:
 
 
 def test_contestants_take_turns(tmp_path: Path) -> None:
-    """Rounds go A B A B after one warm-up each; a slow one runs once, and one that fails is left out."""
+    """Rounds go A B A B after one warm-up each; a slow one runs once; one that fails, at whatever turn, is left out."""
     log = tmp_path / "order"
     note = f"open({str(log)!r}, 'a').write"
 
@@ -81,11 +81,12 @@ def test_contestants_take_turns(tmp_path: Path) -> None:
         return Contestant(name, [sys.executable, "-c", f"{note}({name!r})"], **options)  # type: ignore[arg-type]
 
     broken = Contestant("X", [sys.executable, "-c", "raise SystemExit(1)"])
+    fades = Contestant("Z", [sys.executable, "-c", f"raise SystemExit('B' in open({str(log)!r}).read())"])
     gone = Contestant("Y", [], missing="not installed")
-    results, absent = alternate([named("A"), named("B"), named("S", rounds=1), broken, gone], 2, lambda _: None)
+    results, absent = alternate([named("A"), fades, named("B"), named("S", rounds=1), broken, gone], 2, lambda _: None)
     assert log.read_text() == "ABS" + "AB" * 2
     assert {name: len(runs.runs) for name, runs in results.items()} == {"A": 2, "B": 2, "S": 1}
-    assert absent.keys() == {"X", "Y"}
+    assert absent.keys() == {"X", "Y", "Z"}
 
 
 def test_ratio_is_of_rounds() -> None:
