@@ -38,7 +38,7 @@ class Contestant:
         env: added to the environment.
         stdout: "null", "drain" (read through a pipe), "first" (up to the first byte) or "capture" (it times
             itself, without the imports, and prints ``{"seconds": …}``).
-        rounds: how often at most; slow ones run once.
+        slow: runs once, without a warm-up.
         ok: exit codes of success.
         missing: why it cannot run here; it is then left out and the table says so.
         cold: files to be put out of the page cache before each run.
@@ -49,7 +49,7 @@ class Contestant:
     argv: Sequence[str | Path]
     env: dict[str, str] = field(default_factory=dict)
     stdout: str = "null"
-    rounds: int = 1 << 30
+    slow: bool = False
     ok: Sequence[int] = (0,)
     missing: str | None = None
     cold: Sequence[Path] = ()
@@ -142,13 +142,13 @@ def alternate(
     results: dict[str, Runs] = {}
     for turn in range(rounds + 1):
         for each in contestants:
-            if each.name in absent or turn > each.rounds:
+            if each.name in absent or (each.slow and turn > 0):
                 continue
             say(f"{each.name}, {f'round {turn}' if turn else 'warm-up'}")
             try:
                 if turn == 0:
                     results[each.name] = warm_up(each)
-                elif each.rounds > 1:  # a slow one is not run twice for warmth
+                else:
                     results[each.name].runs.append(run_once(each))
             except CommandFailed as error:
                 results.pop(each.name, None)
@@ -157,10 +157,11 @@ def alternate(
 
 
 def warm_up(contestant: Contestant) -> Runs:
-    """Run once with the output read and counted; the only run of a slow contestant."""
-    slow = contestant.rounds == 1
-    first = run_once(contestant, "drain" if contestant.stdout == "null" and not slow else None)
-    return Runs(contestant.name, [first] if slow else [], first.out_bytes)
+    """Run once with the output read and counted; of a slow contestant this is the only run, and not read."""
+    if contestant.slow:
+        return Runs(contestant.name, [run_once(contestant)])
+    counted = run_once(contestant, "drain" if contestant.stdout == "null" else None)
+    return Runs(contestant.name, [], counted.out_bytes)
 
 
 def evict(files: Iterable[Path]) -> None:

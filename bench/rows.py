@@ -185,11 +185,11 @@ def cat_against_all(log: Input) -> list[Contestant]:
         ours("cat", "--output", "text", *log.files, name="logflume, text"),
         sort_m(log),
         program("cat (no merge)", "cat", *log.files),
-        script("heapq.merge", ".venv-peers", "heapq_merge.py", *log.files, rounds=1),
-        script("polars", ".venv-peers", "polars_merge.py", *log.files, rounds=1),
-        script("DuckDB", ".venv-peers", "duckdb_merge.py", *log.files, rounds=1),
-        program("lnav", "lnav", "-I", PEERS / "lnav", "-n", *log.files, rounds=1, env={"HOME": str(data.BUILD)}),
-        script(AIRFLOW, ".venv-airflow", "airflow_read.py", *log.files, rounds=1, stdout="capture"),
+        script("heapq.merge", ".venv-peers", "heapq_merge.py", *log.files, slow=True),
+        script("polars", ".venv-peers", "polars_merge.py", *log.files, slow=True),
+        script("DuckDB", ".venv-peers", "duckdb_merge.py", *log.files, slow=True),
+        program("lnav", "lnav", "-I", PEERS / "lnav", "-n", *log.files, slow=True, env={"HOME": str(data.BUILD)}),
+        script(AIRFLOW, ".venv-airflow", "airflow_read.py", *log.files, slow=True, stdout="capture"),
     ]
 
 
@@ -197,7 +197,7 @@ def materialise_against_stream(log: Input) -> list[Contestant]:
     """Return the seed's comparison: all in memory, against a stream."""
     return [
         ours("cat", "--output", "ndjson", *log.files, anonymous=True),
-        script("materialise, sort, join", ".venv-peers", "materialise.py", *log.files, anonymous=True, rounds=1),
+        script("materialise, sort, join", ".venv-peers", "materialise.py", *log.files, anonymous=True, slow=True),
     ]
 
 

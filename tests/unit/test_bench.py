@@ -83,7 +83,7 @@ def test_contestants_take_turns(tmp_path: Path) -> None:
     broken = Contestant("X", [sys.executable, "-c", "raise SystemExit(1)"])
     fades = Contestant("Z", [sys.executable, "-c", f"raise SystemExit('B' in open({str(log)!r}).read())"])
     gone = Contestant("Y", [], missing="not installed")
-    results, absent = alternate([named("A"), fades, named("B"), named("S", rounds=1), broken, gone], 2, lambda _: None)
+    results, absent = alternate([named("A"), fades, named("B"), named("S", slow=True), broken, gone], 2, lambda _: None)
     assert log.read_text() == "ABS" + "AB" * 2
     assert {name: len(runs.runs) for name, runs in results.items()} == {"A": 2, "B": 2, "S": 1}
     assert absent.keys() == {"X", "Y", "Z"}
