@@ -1,22 +1,31 @@
 #!/usr/bin/env bash
-# Feed the core hostile input, FUZZ_S seconds for each target: property tests at length, then each target of rust/fuzz.
+# Feed the core hostile input: property tests at length, then FUZZ_S seconds for each target of rust/fuzz.
+# `scripts/fuzz.sh merge json`: these targets only.
 #
-# Holds: what is found stays: a failing input lands in rust/fuzz/artifacts or proptest-regressions, for a test to keep.
+# Holds: what is found stays. A failing input lands in rust/fuzz/artifacts, for the corpus to keep once it is mended;
+#        inputs that reach new code are kept in rust/fuzz/target/inputs, and the next run begins with them.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/../rust/fuzz"
 : "${FUZZ_S:=60}"
+cargo="../../scripts/with_rust.sh cargo"
 
-echo "property tests of the core, at length …"
-PROPTEST_CASES=20000 scripts/with_rust.sh cargo test --quiet --release --manifest-path rust/Cargo.toml --package logflume-core
-
-[ -d rust/fuzz ] || exit 0
-if ! scripts/with_rust.sh cargo fuzz --version >/dev/null 2>&1; then
-    echo "installing cargo-fuzz (a minute, once) …"
-    scripts/with_rust.sh cargo install --quiet --locked cargo-fuzz
+if [ $# = 0 ]; then
+    echo "property tests of the core, at length …"
+    PROPTEST_CASES=20000 $cargo test --quiet --release --manifest-path ../Cargo.toml --package logflume-core
 fi
-rustup toolchain list | grep -q ^nightly || rustup toolchain install nightly --profile minimal --no-self-update
-cd rust
-for target in $(cargo +nightly fuzz list); do
+
+if ! $cargo fuzz --version >/dev/null 2>&1; then
+    echo "installing cargo-fuzz (a minute, once) …"
+    $cargo install --quiet --locked cargo-fuzz
+fi
+# Stable Rust keeps the fuzzer's instrumentation back; this lets it out, for the fuzzer's own build alone.
+export RUSTC_BOOTSTRAP=1
+
+for target in ${*:-$($cargo fuzz list)}; do
     echo "fuzzing $target for $FUZZ_S s …"
-    cargo +nightly fuzz run "$target" -- -max_total_time="$FUZZ_S" -print_final_stats=1 -verbosity=0
+    inputs="target/inputs/$target"
+    mkdir -p "$inputs"
+    # No sanitizer: the core has no unsafe code, and eight times as many inputs find more.
+    $cargo fuzz run --sanitizer none "$target" "$inputs" "corpus/$target" -- \
+        -max_total_time="$FUZZ_S" -max_len=2000 -timeout=10 -verbosity=0 -print_final_stats=1
 done
