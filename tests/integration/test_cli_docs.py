@@ -1,4 +1,4 @@
-"""The examples of the command line's page are run again, so that they stay true.
+"""The examples of the pages for users are run again, so that they stay true.
 
 In a ``console`` block each line after ``$`` is a command, and what follows is what it prints on both outputs. ``…``
 stands for what differs from run to run. All run one after the other in one folder that holds the sample logs.
@@ -16,7 +16,8 @@ import pytest
 
 from tests.integration.command import COMMAND, SAMPLE, TIMEOUT_S, environment
 
-PAGES = Path(__file__).parents[2] / "docs"
+ROOT = Path(__file__).parents[2]
+PAGES = ROOT / "docs"
 BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 EXAMPLE = re.compile(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
 
@@ -62,14 +63,23 @@ def fits(printed: str, expected: str) -> bool:
     return re.fullmatch(re.escape(expected).replace("…", ".*"), printed) is not None
 
 
-def test_examples_of_the_page_are_true(shell: Shell) -> None:
+@pytest.mark.parametrize(
+    ("page", "at_least"), [("README.md", 6), ("docs/tutorial.md", 6), ("docs/reference/command-line.md", 20)]
+)
+def test_examples_of_a_page_are_true(shell: Shell, page: str, at_least: int) -> None:
     """Each command of the page prints what the page says."""
-    page = (PAGES / "reference" / "command-line.md").read_text()
-    examples = [example for block in BLOCK.findall(page) for example in EXAMPLE.findall(block)]
-    assert len(examples) > 20
+    examples = [example for block in BLOCK.findall((ROOT / page).read_text()) for example in EXAMPLE.findall(block)]
+    assert len(examples) >= at_least
     for command, expected in examples:
         printed = shell.run(command)
         assert fits(printed, expected), f"$ {command}\n{printed}"
+
+
+def test_the_program_of_the_tutorial_runs(shell: Shell) -> None:
+    """The library's example in the tutorial counts the errors of the sample."""
+    program = re.findall(r"^```python\n(.*?)^```$", (PAGES / "tutorial.md").read_text(), re.MULTILINE | re.DOTALL)[-1]
+    (shell.folder / "program.py").write_text(program)
+    assert shell.run(f"{COMMAND[0]} program.py") == "9 errors; 0 sources could not be read\n"
 
 
 def test_every_command_has_an_example() -> None:

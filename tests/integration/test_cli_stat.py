@@ -92,7 +92,7 @@ def test_table_for_people(tmp_path: Path) -> None:
         "levels      error 1, info 3\n"
         "timeline    ▃                                            █\n"
         "                                                         !  ! has errors\n"
-        "            each step 200 ms from 2024-11-20T10:00:00.000Z, at most 3 lines\n"
+        "            each step 200 ms from 2024-11-20T10:00:00.000Z, most lines in one: 3\n"
     )
 
 

@@ -63,6 +63,14 @@ def test_full_disk_is_an_error(generated: list[Path]) -> None:
     assert done.stderr == b"logflume: cannot write to standard output: No space left on device\n"
 
 
+@pytest.mark.parametrize("words", ["--version", "--help", "stat --help", "completion bash"])
+def test_words_about_itself_need_room_too(words: str) -> None:
+    """What the command says about itself is not lost in silence either."""
+    done = in_shell(f"unset PYTHONUNBUFFERED; $LOGFLUME {words} >/dev/full")
+    assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
+    assert b"No space left on device" in done.stderr
+
+
 @pytest.mark.parametrize("words", ["cat", "stat", "grep info", "tail"])
 def test_closed_output_is_an_error(words: str, generated: list[Path]) -> None:
     """With standard output closed no file takes its number, and the command says that it cannot write."""

@@ -55,6 +55,7 @@ def test_version_is_that_of_the_package() -> None:
         (["app.log"], ["'app.log'", "Did you mean 'logflume cat app.log'?"]),
         (["--verion"], ["--verion", "--version"]),
         (["cat"], ["Missing argument", "PATH", "'logflume cat --help'"]),
+        (["cat", ""], ["a path is empty"]),
         (["grep"], ["Missing argument", "PATTERN"]),
         (["grep", "x"], ["Missing argument", "PATH"]),
         (["cat", "--outptu", "text", "app.log"], ["--outptu", "--output", "'logflume cat --help'"]),
@@ -147,8 +148,8 @@ def test_what_is_no_time_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("span_ns", "shown"),
     [
-        (0, "0 ns"),
-        (1, "1 ns"),
+        (0, "0 ms"),
+        (300_000, "0.3 ms"),
         (2_000_000, "2 ms"),
         (1_500_000_000, "1.5 s"),
         (90_000_000_000, "1.5 min"),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from logflume.cli import FAILED
-from logflume.cli.screen import say
+from logflume.cli.screen import STDOUT, say
 from logflume.errors import LogflumeError
 
 if TYPE_CHECKING:
@@ -125,7 +125,13 @@ def run(arguments: Sequence[str]) -> int:
         say(f"logflume does not load: {error}. Run: logflume doctor")
     except OSError as error:
         say(": ".join(str(part) for part in (error.filename, error.strerror) if part))
+        _forget_output()
     return FAILED
+
+
+def _forget_output() -> None:
+    """Lead standard output nowhere: Python would try at exit to write what it still holds, and complain again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
 
 
 def _one_line(error: click.ClickException) -> str:

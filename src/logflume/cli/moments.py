@@ -128,12 +128,17 @@ def show_moment(ts_ns: int, digits: int = 3) -> str:
     return f"{moment.isoformat()}.{rest_ns:09d}"[: 20 + digits] + "Z"
 
 
-_UNITS_NS = ((_DAY_S * SECOND_NS, "d"), (_HOUR_S * SECOND_NS, "h"), (_MINUTE_S * SECOND_NS, "min"), (SECOND_NS, "s"))
-_SMALL_UNITS_NS = ((1_000_000, "ms"), (1_000, "µs"), (1, "ns"))
+_UNITS_NS = (
+    (_DAY_S * SECOND_NS, "d"),
+    (_HOUR_S * SECOND_NS, "h"),
+    (_MINUTE_S * SECOND_NS, "min"),
+    (SECOND_NS, "s"),
+    (1_000_000, "ms"),
+)
 
 
 def show_span(span_ns: int) -> str:
     """Return a length of time in its largest unit: ``1.5 h``, ``12 s``."""
-    size_ns, unit = next(each for each in (*_UNITS_NS, *_SMALL_UNITS_NS) if max(span_ns, 1) >= each[0])
+    size_ns, unit = next((each for each in _UNITS_NS if span_ns >= each[0]), _UNITS_NS[-1])
     number = f"{span_ns / size_ns:.1f}".removesuffix(".0")
     return f"{number} {unit}"

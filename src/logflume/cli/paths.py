@@ -43,6 +43,8 @@ class GivenLog:
         Raises:
             UsageError: a path that no system can have.
         """
+        if "" in paths:  # an unset variable of a shell, mostly
+            raise UsageError("a path is empty: name a file or folder")
         self._patterns = patterns
         found = {path: stream_of(path) for path in paths}
         self.streams = [stream for stream in found.values() if stream is not None]

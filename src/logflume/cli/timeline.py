@@ -73,8 +73,8 @@ def read_timeline(index: Index, first_ns: int) -> Timeline:
 
 
 def _round_steps() -> Iterator[int]:
-    """Yield lengths that people count in, ever longer."""
-    for power in range(9):
+    """Yield lengths that people count in, ever longer, from a millisecond on."""
+    for power in range(6, 9):
         yield from (factor * 10**power for factor in (1, 2, 5))
     yield from (seconds * SECOND_NS for seconds in _ROUND_S)
     days = 1
@@ -88,7 +88,9 @@ def draw(timeline: Timeline, *, colours: bool) -> list[str]:
     highest = max(step.lines for step in timeline.steps)
     bars = "".join(_bar(step, highest, colours=colours) for step in timeline.steps)
     marks = "".join("!" if step.worst in _SERIOUS else " " for step in timeline.steps)
-    legend = f"each step {show_span(timeline.step_ns)} from {show_moment(timeline.start_ns)}, at most {highest} lines"
+    legend = (
+        f"each step {show_span(timeline.step_ns)} from {show_moment(timeline.start_ns)}, most lines in one: {highest}"
+    )
     return [bars, *([f"{marks.rstrip()}  ! has errors"] if "!" in marks else []), legend]
 
 
