@@ -387,6 +387,7 @@ impl<B: AsRef<[u8]>> Merger<B> {
         self.run(source, limit, rival, budget);
         let key = self.inputs[source].key();
         self.tree.replay(key);
+        self.mark_if_due();
         true
     }
 
@@ -396,6 +397,7 @@ impl<B: AsRef<[u8]>> Merger<B> {
             self.run(source, UNTIMED, 0, 1);
             let key = self.inputs[source].key();
             self.tree.set(source, key);
+            self.mark_if_due();
             return true;
         }
         if self.inputs[source].state == State::Ended {
@@ -450,15 +452,16 @@ impl<B: AsRef<[u8]>> Merger<B> {
         let last = run[count - 1];
         self.unfinished = last.goes_on().then_some(source);
         self.inputs[source].advance(count);
-        self.mark_if_due(last.ts);
     }
 
-    fn mark_if_due(&mut self, ts: i64) {
+    /// Make an index entry if it is time; but not within an instant at which sources are compared: a merge
+    /// resumed there would not know what was shown of it.
+    fn mark_if_due(&mut self) {
         let due = match &self.index {
             Some(index) => self.given.source_bytes >= index.marked_bytes() + self.options.index_every_bytes,
             None => false,
         };
-        if due && !self.instant.covers(ts) && self.unfinished.is_none() {
+        if due && !self.instant.covers(self.tree.key(self.tree.winner())) && self.unfinished.is_none() {
             self.mark_index();
         }
     }
