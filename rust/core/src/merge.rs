@@ -173,6 +173,8 @@ impl<B: AsRef<[u8]>> Merger<B> {
     /// The time format cannot be used.
     pub fn new(n: usize, mut options: Options) -> Result<Self, stamp::BadFormat> {
         options.scan.json = options.output == Output::Ndjson;
+        // Also without a source, which may be added: what cannot be used is told now.
+        stamp::Reader::new(&options.scan.stamps)?;
         let inputs = (0..n).map(|_| Scanner::new(&options.scan).map(Input::new)).collect::<Result<Vec<_>, _>>()?;
         let index = (options.index_every_bytes > 0).then(|| Encoder::new(n));
         Ok(Merger {
