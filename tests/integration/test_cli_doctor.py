@@ -214,6 +214,7 @@ def test_core_that_does_not_load_is_a_problem(tmp_path: Path) -> None:
     doctor = subprocess.run([*COMMAND, "doctor", SAMPLE], env=environ, capture_output=True, text=True, check=False)
     assert doctor.returncode == 1
     assert "problem  core: does not load: " in doctor.stdout
+    assert "problem  paths: were not looked at: " in doctor.stdout
     assert doctor.stderr == ""
     cat = subprocess.run([*COMMAND, "cat", SAMPLE], env=environ, capture_output=True, text=True, check=False)
     assert cat.returncode == 2

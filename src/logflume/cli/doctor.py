@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from logflume.cli import options as ask
-from logflume.cli.findings import Finding, Verdict
+from logflume.cli.findings import Finding, Verdict, problem
 from logflume.cli.screen import Out, visible, wants_colours
 from logflume.cli.setup_checks import iter_setup_findings
 
@@ -68,7 +68,8 @@ def _iter_path_findings(paths: Sequence[str], timing: dict[str, object]) -> Iter
     try:
         from logflume.cli.asked import Asked
         from logflume.cli.path_checks import iter_path_findings
-    except ImportError:  # the core does not load, as was said
+    except ImportError as error:
+        yield problem("paths", f"were not looked at: {error}", "Install logflume again, then ask again.")
         return
     how = Asked.of({"paths": paths, **timing}).how(levels=True)
     for path in paths:
