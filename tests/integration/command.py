@@ -74,6 +74,7 @@ def started(*words: str | Path, **options: object) -> Iterator[subprocess.Popen[
         yield process
     finally:
         watchdog.cancel()
+        watchdog.join()
         process.kill()
         process.wait()
         for pipe in (process.stdin, process.stdout, process.stderr):
