@@ -268,7 +268,8 @@ def _iter_zstd_frame(raw: _Raw, header: bytes, checksum_bytes: int) -> Iterator[
         if kind == _RESERVED_BLOCK or size > zstandard.BLOCKSIZE_MAX:
             raise _Damaged(GapReason.CORRUPT, "is damaged: it holds a block of no known kind")
         yield _take_all(raw, _BLOCK_HEADER_BYTES + (1 if kind == _RLE_BLOCK else size))
-    yield _take_all(raw, checksum_bytes)
+    if checksum_bytes:
+        yield _take_all(raw, checksum_bytes)
 
 
 def _is_skippable(head: bytes) -> bool:

@@ -35,10 +35,11 @@ from typing import TYPE_CHECKING
 from logflume.abc import BLOCK_BYTES
 from logflume.errors import CursorExpired, SourceFailed, UsageError
 from logflume.records import Gap, GapReason, Identity, Position
+from logflume.sources.ahead import Ahead, View
 from logflume.sources.compressed import MAX_DECODED_BYTES
 from logflume.sources.openfile import FINGERPRINT_BYTES, Cut, OpenFile, Rewritten, key_text
 from logflume.sources.opening import failed, open_regular, shown
-from logflume.sources.rotation import COMPRESSED, LIVE, MAX_NUMBER, Key, Member, missing_numbers, rotated_set, survey
+from logflume.sources.rotation import MAX_NUMBER, Key, Member, look, rotated_set, survey
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -135,6 +136,10 @@ class LocalSource:
         """Look at the files there are now, oldest first."""
         return survey(self._path, self._root)
 
+    def is_unchanged(self, member: Member) -> bool:
+        """Whether a file is where it was, and as it was."""
+        return look(member.path, member.age, self._root) == member
+
     def live_key(self) -> Key | None:
         """Device and inode of the newest file; None when there is none."""
         return _key_at(self._path)
@@ -201,7 +206,7 @@ class LocalSource:
         return [Gap(self._name, damage.reason, detail, next_action, offset=offset)]
 
     def _is_compressed(self, member: Member) -> bool:
-        if not member.path.endswith(COMPRESSED):
+        if not member.is_packed:
             return False
         with contextlib.suppress(Moved, SourceFailed), self.open_member(member) as file:
             return file.compressed
@@ -220,12 +225,12 @@ class LocalSource:
             except SourceFailed as broken:
                 if last or _ends_all(broken.gap):
                     raise
-                gaps.append(replace(broken.gap, lost_bytes=_plain_bytes(member), offset=start - left))
+                gaps.append(replace(broken.gap, lost_bytes=member.plain_bytes, offset=start - left))
                 continue
             left -= self.skip(file, left)
             if last or not left:
                 file.at += left  # beyond the end: bytes before the offset do not come out when they appear
-                return LocalReader(self, file, members[index + 1 :], start, gaps)
+                return LocalReader(self, file, Ahead(file.age, members[index + 1 :]), start, gaps)
             gaps.extend(self.damage_gaps(file, start - left))
             file.close()
         raise self._nothing_there()
@@ -242,7 +247,8 @@ class LocalSource:
         if file is None:
             raise CursorExpired(f"{self._name}: the file of this position was cut, replaced or removed")
         index = [member.key for member in members].index(file.key)
-        return LocalReader(self, file, members[index + 1 :], self._before(members[:index]) + at, [])
+        ahead = Ahead(file.age, members[index + 1 :], begun=True)
+        return LocalReader(self, file, ahead, self._before(members[:index]) + at, [])
 
     def _find_same(self, members: Sequence[Member], identity: Identity, at: int) -> OpenFile | None:
         for member in members:
@@ -274,15 +280,12 @@ class LocalReader:
     Memory: one block, FINGERPRINT_BYTES bytes; for a compressed file what ``compressed`` says.
     """
 
-    def __init__(
-        self, source: LocalSource, file: OpenFile, ahead: Sequence[Member], start: int, gaps: list[Gap]
-    ) -> None:
+    def __init__(self, source: LocalSource, file: OpenFile, ahead: Ahead, start: int, gaps: list[Gap]) -> None:
         self.start = start
         self.gaps = gaps
         self._source = source
         self._file = file
         self._ahead = ahead
-        self._missing = missing_numbers(file.number, ahead)
         self._offset = start
         self._stretch = _Stretch(start, file.at)
         self._past: list[tuple[_Stretch, Identity]] = []
@@ -354,16 +357,11 @@ class LocalReader:
         copy = self._source.find_copy(members, file.identity(), file.at)
         if copy:
             self._source.skip(copy, file.at)
-            self._change_to(copy, members)
+            newer = [member for member in members if member.age < copy.age]
+            self._change_to(copy, Ahead(copy.age, newer))
             return
         cut = file.find_cut()
-        lost_bytes = file.unread_bytes()
-        self._note(
-            GapReason.REPLACED if cut is Cut.OVERWRITTEN else GapReason.TRUNCATED,
-            f"{shown(file.path)} was {cut.value} while it was read.",
-            "Rotate by renaming rather than by truncating, or read more often.",
-            lost_bytes or None,
-        )
+        self._note_cut(cut, file.path, file.unread_bytes())
         if cut is Cut.AHEAD:
             file.forget_cut()
             return
@@ -377,91 +375,78 @@ class LocalReader:
         """Move on to the next newer file; False while no newer one has a byte."""
         for gap in self._source.damage_gaps(self._file, self._offset):
             self._add(gap)
-        if not self._ahead and self._source.live_key() == self._file.key:
+        if not self._ahead.newer and self._source.live_key() == self._file.key:
             return False
-        self._look_ahead()
-        if not any(member.size_bytes for member in self._ahead):
-            return False
-        if not self._file.has_more():  # or else: written before the writer went on to the newer file
-            self._switch()
-        return True
+        if self._ahead.is_next_rotated and self._source.is_unchanged(self._ahead.newer[0]):
+            return self._switch()
+        view = self._settled_view()
+        if self._file.has_more():
+            return True  # written before the writer went on to a newer file
+        self._note_missing(view)
+        self._ahead.accept(view)
+        return self._switch()
 
-    def _look_ahead(self) -> None:
-        """Bring ``_ahead`` up to date; note what went missing."""
-        if self._ahead and self._ahead[0].size_bytes and _is_in_place(self._ahead[0]):
-            return
+    def _settled_view(self) -> View:
+        """Look ahead; once more when something is missing, since a rotation may be under way."""
         view = self._view()
         for _ in range(_TRIES):
-            if not view.lost:
+            if not view.missing:
                 break
             time.sleep(_PAUSE_S)
             view = self._view()
-        if view.lost:
-            self._note_lost(view)
-        self._ahead = view.newer
-        self._file.number = view.number
-        self._missing = missing_numbers(view.number, view.newer)
+        return view
 
-    def _view(self) -> _View:
+    def _view(self) -> View:
         members = self._source.survey()
-        index = self._index_in(members)
-        if index is not None:
-            return self._view_from(members[index].number, members[index + 1 :])
-        planned = {member.key for member in self._ahead}
-        index = next((i for i, member in enumerate(members) if member.key in planned), None)
-        if index is not None:  # our own file is gone, but not the next ones
-            return self._view_from(members[index].number + 1, members[index:])
-        # Our file left no trace: what was last written after it is newer. Others may have come and gone.
-        since_ns = self._file.mtime_ns()
-        newer = [member for member in members if member.number == LIVE or member.mtime_ns >= since_ns]
-        rotated = any(member.number != LIVE for member in members)
-        lost = len(self._ahead) + 1 if rotated and any(member.size_bytes for member in newer) else 0
-        return _View(newer, LIVE, lost, list(self._ahead))
-
-    def _index_in(self, members: Sequence[Member]) -> int | None:
         keys = [member.key for member in members]
-        if self._file.key in keys:
-            return keys.index(self._file.key)
+        index = keys.index(self._file.key) if self._file.key in keys else self._index_of_copy(members)
+        if index is not None:
+            return self._ahead.compare(members[index].age, members[index + 1 :])
+        age = self._ahead.age_without_us(members)
+        if age is not None:
+            return self._ahead.compare(age, [member for member in members if member.age < age])
+        return self._view_without_trace(members)
+
+    def _index_of_copy(self, members: Sequence[Member]) -> int | None:
         copy = self._source.find_copy(members, self._file.identity(), self._file.at)
         if copy is None:
             return None
         with copy:
-            return keys.index(copy.key)
+            return [member.key for member in members].index(copy.key)
 
-    def _view_from(self, number: int, newer: list[Member]) -> _View:
-        """Compare what lies between our file and the newest with what lay there before."""
-        keys = {member.key for member in newer}
-        before = {member.key for member in self._ahead}
-        gone = [member for member in self._ahead if member.key not in keys]
-        packed = [member for member in newer if member.key not in before and member.path.endswith(COMPRESSED)]
-        fewer = missing_numbers(number, newer) - self._missing
-        return _View(newer, number, max(len(gone) - len(packed), fewer, 0), gone)
+    def _view_without_trace(self, members: Sequence[Member]) -> View:
+        """Take for newer what was written after our file was; where there are rotated ones, others may be gone."""
+        since_ns = self._file.mtime_ns()
+        newer = [member for member in members if member.age == 0 or member.mtime_ns >= since_ns]
+        rotated = any(member.age for member in members)
+        unsure = rotated and not all(member.is_empty for member in newer)
+        age = newer[0].age + 1 if newer else 1
+        return View(age, newer, missing=len(self._ahead.newer) + 1 if unsure else 0, is_guess=True)
 
-    def _switch(self) -> None:
-        for index, member in enumerate(self._ahead):
-            rest = self._ahead[index + 1 :]
-            if rest and not member.size_bytes:
+    def _switch(self) -> bool:
+        """Open the next newer file that has a byte; False when there is none."""
+        for member in self._ahead.newer:
+            if member.is_empty:
                 continue
             try:
                 file = self._source.open_member(member)
             except Moved:
-                return
+                return True
             except SourceFailed as broken:
-                if not rest or _ends_all(broken.gap):
+                if not member.age or _ends_all(broken.gap):
                     raise
-                self._add(replace(broken.gap, lost_bytes=_plain_bytes(member), offset=self._offset))
+                self._add(replace(broken.gap, lost_bytes=member.plain_bytes, offset=self._offset))
                 continue
-            self._change_to(file, self._ahead)
-            return
+            self._change_to(file, self._ahead.passed_to(member))
+            return True
+        return False
 
-    def _change_to(self, file: OpenFile, members: Sequence[Member]) -> None:
-        index = [member.key for member in members].index(file.key)
+    def _change_to(self, file: OpenFile, ahead: Ahead) -> None:
         self._end_stretch()
         self._file.close()
         self._file = file
         self._stretch = _Stretch(self._offset, file.at)
-        self._ahead = members[index + 1 :]
-        self._missing = missing_numbers(file.number, self._ahead)
+        self._ahead = ahead
 
     def _end_stretch(self) -> None:
         self._past.append((self._stretch, self._file.identity()))
@@ -469,16 +454,25 @@ class LocalReader:
 
     # what is missing
 
-    def _note_lost(self, view: _View) -> None:
-        sizes = [_plain_bytes(member) for member in view.gone]
-        known = [size for size in sizes if size is not None]
-        vanished = [member.number for member in view.gone] == [LIVE] and view.number == self._file.number
-        what = "The newest file was removed" if vanished else "A file was removed or rotated away"
+    def _note_missing(self, view: View) -> None:
+        if view.missing:
+            vanished = [member.age for member in view.gone] == [0]
+            what = "The newest file was removed" if vanished else "A file was removed or rotated away"
+            self._note(
+                GapReason.VANISHED if vanished else GapReason.ROTATED_AWAY,
+                f"{what} before it was read.",
+                "Keep rotated files for longer, or read more often.",
+                view.lost_bytes,
+            )
+        if view.cut_bytes:
+            self._note_cut(Cut.BEFORE, view.newer[-1].path, view.cut_bytes)
+
+    def _note_cut(self, cut: Cut, path: str, lost_bytes: int) -> None:
         self._note(
-            GapReason.VANISHED if vanished else GapReason.ROTATED_AWAY,
-            f"{what} before it was read.",
-            "Keep rotated files for longer, or read more often.",
-            sum(known) if len(known) == len(sizes) == view.lost else None,
+            GapReason.REPLACED if cut is Cut.OVERWRITTEN else GapReason.TRUNCATED,
+            f"{shown(path)} was {cut.value}.",
+            "Rotate by renaming rather than by truncating, or read more often.",
+            lost_bytes or None,
         )
 
     def _note(self, reason: GapReason, detail: str, next_action: str, lost_bytes: int | None) -> None:
@@ -507,24 +501,9 @@ class _Stretch:
         return self.file_start + offset - self.start
 
 
-@dataclass(frozen=True, slots=True)
-class _View:
-    """The newer files, the number of our own, how many went missing, and which ones are known to."""
-
-    newer: list[Member]
-    number: int
-    lost: int
-    gone: list[Member]
-
-
 def _ends_all(gap: Gap) -> bool:
     """Whether what is missing says nothing about one file: no descriptor is left for any."""
     return gap.reason is GapReason.NO_DESCRIPTORS
-
-
-def _plain_bytes(member: Member) -> int | None:
-    """Return how many bytes a file would give; None where that cannot be told from outside."""
-    return member.size_bytes if member.regular and not member.path.endswith(COMPRESSED) else None
 
 
 def _key_at(path: str) -> Key | None:
@@ -533,7 +512,3 @@ def _key_at(path: str) -> Key | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
-
-
-def _is_in_place(member: Member) -> bool:
-    return _key_at(member.path) == member.key

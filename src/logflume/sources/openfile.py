@@ -39,9 +39,10 @@ class Rewritten(Exception):
 class Cut(enum.Enum):
     """How a file was rewritten; the value is the middle of a sentence."""
 
-    BEHIND = "cut before the place it had been read to"
-    AHEAD = "cut behind the place it had been read to"
-    OVERWRITTEN = "overwritten"
+    BEFORE = "cut before it was read"
+    BEHIND = "cut to less than had been read of it"
+    AHEAD = "cut while it was read"
+    OVERWRITTEN = "overwritten while it was read"
 
 
 class OpenFile:
@@ -53,7 +54,7 @@ class OpenFile:
     def __init__(self, descriptor: int, member: Member, max_decoded_bytes: int) -> None:
         self._io = FileIO(descriptor)  # which closes it, should everybody forget
         self.path = member.path
-        self.number = member.number
+        self.age = member.age
         self.at = 0
         self.first = b""
         self._max_decoded_bytes = max_decoded_bytes

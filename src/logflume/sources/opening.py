@@ -120,11 +120,11 @@ def _walk(path: str, root: str) -> tuple[int, str]:
     relative = _relative(path, real_root)
     if relative is None:
         raise OutsideRootError
-    *folders, leaf = Path(relative).parts
+    folder, leaf = os.path.split(relative)
     at = os.open(real_root, _FOLDER)
     try:
-        for folder in folders:
-            inner = os.open(folder, _FOLDER, dir_fd=at)
+        for step in Path(folder).parts:
+            inner = os.open(step, _FOLDER, dir_fd=at)
             os.close(at)
             at = inner
     except OSError:
@@ -161,7 +161,10 @@ def _words(reason: GapReason, error: OSError, path: str) -> tuple[str, str]:
     if reason is GapReason.SPECIAL_FILE:
         return f"{name} is {error.args[0] if error.errno is None else 'a socket'}.", "Name a regular file."
     if reason is GapReason.OUTSIDE_ROOT:
-        return f"{name} leads out of the folder that may be read.", "Remove the symbolic link, or allow its target."
+        return (
+            f"{name} leads to no file inside of the folder that may be read.",
+            "Remove the symbolic link, or copy the file.",
+        )
     return f"Reading {name} failed: {error.strerror or error}.", "Check the disk or the network mount, then try again."
 
 

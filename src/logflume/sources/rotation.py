@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from logflume.sources.opening import is_inside
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
 MAX_LISTED = 256
 """A folder with more names is not listed: its sets are found by trying names."""
@@ -37,10 +37,8 @@ MAX_MISSES = 8
 MAX_NUMBER = 9999
 """The highest number that is taken for one of rotation, rather than a date or a process id."""
 
-LIVE = -1
-"""The number of the file that has none: the newest one."""
-
-COMPRESSED = (".gz", ".zst")
+_COMPRESSED = (".gz", ".zst")
+_LIVE = -1  # in place of the number that the newest file does not have
 
 _TRIES = 5
 _NUMBERED = re.compile(r"([0-9]{1,4})(\.gz|\.zst)?")
@@ -55,7 +53,7 @@ class Member:
 
     Attributes:
         path: its name then.
-        number: the rotation's; LIVE for the newest.
+        age: how often it was rotated: 0 for the newest, then as numbered (one more where numbers begin with 0).
         key: device and inode.
         size_bytes: as on disk.
         mtime_ns: when it was last written.
@@ -63,11 +61,31 @@ class Member:
     """
 
     path: str
-    number: int
+    age: int
     key: Key
     size_bytes: int
     mtime_ns: int
     regular: bool
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to read; what is no file says so when it is opened."""
+        return self.regular and not self.size_bytes
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether it is called a compressed file."""
+        return self.path.endswith(_COMPRESSED)
+
+    def may_be(self, seen: Member) -> bool:
+        """Whether this can be a file that was seen before: the same inode may be of another one by now."""
+        same = self.key == seen.key and self.is_packed == seen.is_packed
+        return same and self.age >= seen.age and self.mtime_ns >= seen.mtime_ns
+
+    @property
+    def plain_bytes(self) -> int | None:
+        """How many bytes it gives; None where that cannot be told from outside."""
+        return self.size_bytes if self.regular and not self.is_packed else None
 
 
 def rotated_set(path: str | os.PathLike[str], listing: Iterable[str] | None = None) -> list[Path]:
@@ -87,7 +105,7 @@ def survey(path: str, root: str | None) -> list[Member]:
 
     A link that leaves ``root`` is not followed: what is told is about the link.
     """
-    live = _look(path, LIVE, root)
+    live = look(path, 0, root)
     before = [live.key] if live else []  # a single file that stays is looked at no third time
     members: list[Member] = []
     for _ in range(_TRIES):
@@ -99,11 +117,22 @@ def survey(path: str, root: str | None) -> list[Member]:
     return members
 
 
-def missing_numbers(number: int, newer: Sequence[Member]) -> int:
-    """Return how many numbers between that of a file and the live one have no file, given the newer ones."""
-    rotated = [member.number for member in newer if member.number != LIVE]
-    lowest = 0 if 0 in rotated else 1
-    return max(0, number - lowest) - len(rotated)
+def look(path: str, age: int, root: str | None) -> Member | None:
+    """Return what is known of one file of that age; None when there is none."""
+    try:
+        status = os.lstat(path)
+        if stat.S_ISLNK(status.st_mode) and (root is None or is_inside(path, root)):
+            status = Path(path).stat()
+    except OSError:
+        return None
+    return Member(
+        path,
+        age,
+        (status.st_dev, status.st_ino),
+        status.st_size,
+        status.st_mtime_ns,
+        stat.S_ISREG(status.st_mode),
+    )
 
 
 def _names(folder: str, base: str) -> Iterable[str]:
@@ -129,7 +158,7 @@ def _try_names(folder: str, base: str) -> Iterator[str]:
         yield base
     misses = 0
     for number in range(MAX_NUMBER + 1):
-        candidates = [f"{base}.{number}{suffix}" for suffix in ("", *COMPRESSED)]
+        candidates = [f"{base}.{number}{suffix}" for suffix in ("", *_COMPRESSED)]
         found = [name for name in candidates if os.access(inside + name, os.F_OK)]
         yield from found
         misses = 0 if found else misses + 1
@@ -143,7 +172,7 @@ def _in_order(base: str, names: Iterable[str]) -> list[tuple[int, str]]:
     found: dict[int, str] = {}
     for name in names:
         if name == base:
-            found[LIVE] = name
+            found[_LIVE] = name
         elif name.startswith(prefix) and (match := _NUMBERED.fullmatch(name, len(prefix))):
             number = int(match[1])
             found[number] = min(name, found.get(number, name), key=len)
@@ -155,26 +184,11 @@ def _look_at_all(path: str, root: str | None) -> list[Member]:
     if root is not None and not is_inside(folder or ".", root):
         return []
     by_key: dict[Key, Member] = {}
-    for number, name in _in_order(base, _names(folder, base)):
-        member = _look(path if number == LIVE else str(Path(folder, name)), number, root)
+    names = _in_order(base, _names(folder, base))
+    first = 0 if any(number == 0 for number, _ in names) else 1
+    for number, name in names:
+        member = look(str(Path(folder, name)), 0 if number == _LIVE else number - first + 1, root)
         if member:
             by_key.pop(member.key, None)  # one file of two names, as rotation by link and unlink has: the newer counts
             by_key[member.key] = member
     return list(by_key.values())
-
-
-def _look(path: str, number: int, root: str | None) -> Member | None:
-    try:
-        status = os.lstat(path)
-        if stat.S_ISLNK(status.st_mode) and (root is None or is_inside(path, root)):
-            status = Path(path).stat()
-    except OSError:
-        return None
-    return Member(
-        path,
-        number,
-        (status.st_dev, status.st_ino),
-        status.st_size,
-        status.st_mtime_ns,
-        stat.S_ISREG(status.st_mode),
-    )
