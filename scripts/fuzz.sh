@@ -1,31 +1,37 @@
 #!/usr/bin/env bash
-# Feed the core hostile input: property tests at length, then FUZZ_S seconds for each target of rust/fuzz.
-# `scripts/fuzz.sh merge json`: these targets only.
+# Feed the core hostile input: its property tests with many cases, then each target of rust/fuzz for FUZZ_S seconds.
 #
-# Holds: what is found stays. A failing input lands in rust/fuzz/artifacts, for the corpus to keep once it is mended;
-#        inputs that reach new code are kept in rust/fuzz/target/inputs, and the next run begins with them.
+# Holds: every target runs, whatever the others found. What is found stays: new inputs in rust/fuzz/corpus, those that
+#        fail in rust/fuzz/artifacts.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/../rust/fuzz"
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
 : "${FUZZ_S:=60}"
-cargo="../../scripts/with_rust.sh cargo"
+: "${PROPTEST_CASES:=2000}"
+export PROPTEST_CASES
 
-if [ $# = 0 ]; then
-    echo "property tests of the core, at length …"
-    PROPTEST_CASES=20000 $cargo test --quiet --release --manifest-path ../Cargo.toml --package logflume-core
+echo "property tests of the core, $PROPTEST_CASES cases each …"
+scripts/with_rust.sh cargo test --quiet --release --manifest-path rust/Cargo.toml --package logflume-core >/dev/null
+
+if ! scripts/with_rust.sh cargo fuzz --version >/dev/null 2>&1; then
+    echo "installing cargo-fuzz (a minute or two, once) …"
+    scripts/with_rust.sh cargo install --quiet --locked cargo-fuzz
 fi
+rustup toolchain list | grep -q ^nightly || rustup toolchain install nightly --profile minimal --no-self-update
 
-if ! $cargo fuzz --version >/dev/null 2>&1; then
-    echo "installing cargo-fuzz (a minute, once) …"
-    $cargo install --quiet --locked cargo-fuzz
-fi
-# Stable Rust keeps the fuzzer's instrumentation back; this lets it out, for the fuzzer's own build alone.
-export RUSTC_BOOTSTRAP=1
-
-for target in ${*:-$($cargo fuzz list)}; do
+logs=$PWD/build/fuzz
+mkdir -p "$logs"
+cd rust
+failed=0
+for target in $(cargo +nightly fuzz list); do
     echo "fuzzing $target for $FUZZ_S s …"
-    inputs="target/inputs/$target"
-    mkdir -p "$inputs"
-    # No sanitizer: the core has no unsafe code, and eight times as many inputs find more.
-    $cargo fuzz run --sanitizer none "$target" "$inputs" "corpus/$target" -- \
-        -max_total_time="$FUZZ_S" -max_len=2000 -timeout=10 -verbosity=0 -print_final_stats=1
+    # Safe Rust needs no address sanitizer, and is some times faster without.
+    if ! RUST_BACKTRACE=0 cargo +nightly fuzz run --sanitizer none "$target" -- \
+        -max_total_time="$FUZZ_S" -print_final_stats=1 >"$logs/$target.log" 2>&1; then
+        failed=1
+        grep -A 1 -E 'panicked at|ERROR: libFuzzer|^error' "$logs/$target.log" | head -n 6
+        grep -m 1 -E 'cargo fuzz run .*artifacts' "$logs/$target.log" || echo "see $logs/$target.log"
+    else
+        grep -E 'number_of_executed_units' "$logs/$target.log"
+    fi
 done
+exit $failed
