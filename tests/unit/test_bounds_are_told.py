@@ -14,6 +14,7 @@ NOT_OF_MEMORY = {
     "MAGIC_BYTES",
     "MAX_LINES",  # lines that the doctor looks at for times
     "MAX_POLL_S",  # a time
+    "MAX_START_US",  # a time of a made-up log
     "MAX_STEPS",  # characters of a bar
     "NO_ROOM_BYTES",
     "SMALL_INDEX_BYTES",
