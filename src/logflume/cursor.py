@@ -80,11 +80,13 @@ class Cursor:
         version, payload, signature = _parts(token)
         if version != VERSION:
             raise BadCursor("this cursor is of another version of logflume; read again from the start or the tail")
-        if not hmac.compare_digest(signature.encode(), _signature(payload, key, log_id).encode()):
+        if not hmac.compare_digest(
+            signature.encode("utf-8", "surrogatepass"), _signature(payload, key, log_id).encode()
+        ):
             raise BadCursor("this cursor was not made here, or is of another log; read again from the start")
         try:
             return cls(tuple(_mark(row) for row in json.loads(payload)))
-        except (ValueError, TypeError, RecursionError) as error:
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
             raise BadCursor("this cursor is damaged; read again from the start") from error
 
 
@@ -98,7 +100,7 @@ def _row(mark: Mark) -> list[Any]:
 
 def _mark(row: list[Any]) -> Mark:
     source, floor_ns, *where = row
-    if not isinstance(source, str) or not isinstance(floor_ns, int):
+    if not isinstance(source, str) or not isinstance(floor_ns, int) or not -(2**63) <= floor_ns < 2**63:
         raise TypeError(row)
     if not where:
         return Mark(source, None, floor_ns)
