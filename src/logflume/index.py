@@ -57,6 +57,8 @@ MAX_BUCKETS = 10_000
 """The finest timeline that can be asked for."""
 
 _EVER_NS = 2**63 - 1
+_NO_LINE = 2**63
+_KEEP_WHEN_GROWN_BY = 1.01  # all of it is written each time
 _ONE_RECORD = 1  # as the size of a block
 _ROW_BLOCK_BYTES = 64 * 1024
 _CHANGED = frozenset({GapReason.TRUNCATED, GapReason.REPLACED, GapReason.VANISHED, GapReason.ROTATED_AWAY})
@@ -143,11 +145,14 @@ class LogIndex:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._covered = self._load(log.sources())
+        self._kept_bytes = self.progress.done_bytes
 
     # building
 
     def build(self) -> None:
-        """Cover what the log holds now, and keep the index. Costs the reading of what is new.
+        """Cover what the log holds now. Costs the reading of what is new.
+
+        The index is kept when it has grown by a hundredth, or when it is closed.
 
         Raises:
             IndexInvalid: a source was cut or replaced meanwhile; build again.
@@ -163,7 +168,7 @@ class LogIndex:
             except IndexInvalid:
                 self._covered = self._nothing(sources)
                 raise
-            if grown:
+            if grown and self.progress.done_bytes >= self._kept_bytes * _KEEP_WHEN_GROWN_BY:
                 self._keep()
 
     def build_in_background(self) -> None:
@@ -185,6 +190,8 @@ class LogIndex:
         if self._thread is not None:
             self._thread.join()
         self._stopping.clear()
+        if self.progress.done_bytes != self._kept_bytes:
+            self._keep()
 
     def __enter__(self) -> Self:
         return self
@@ -209,6 +216,7 @@ class LogIndex:
 
     def _keep(self) -> None:
         self.cache_error = None
+        self._kept_bytes = self.progress.done_bytes
         try:
             self._cache.write(_key(self._log.id, self._how, self._covered.sources), self._covered.stored())
         except OSError as error:
@@ -234,7 +242,9 @@ class LogIndex:
 
         Raises:
             IndexInvalid: the log is not what was indexed; build again.
+            UsageError: there is no such line in any log.
         """
+        _require_line(line)
         covered = self._covered
         entry = covered.at_line(line)
         return Place(covered.cursor_at(entry), line - entry["lines"], line)
@@ -244,19 +254,23 @@ class LogIndex:
 
         Raises:
             IndexInvalid: the log is not what was indexed; build again.
+            UsageError: 64 bits cannot hold that time.
         """
+        since = where(since_ns=ts_ns)
         covered = self._covered
         entry = covered.before_time(ts_ns)
         if entry["bytes"] == covered.last()["bytes"]:
             return Place(covered.cursor_at(entry), 0, entry["lines"])
-        return covered.place_of_match(entry, where(since_ns=ts_ns), 0)
+        return covered.place_of_match(entry, since, 0)
 
     def next_error(self, line: int, min_level: Level = Level.ERROR) -> Place | None:
         """Return the place of the first record of that level or a higher one that begins at ``line`` or after it.
 
         Raises:
             IndexInvalid: the log is not what was indexed; build again.
+            UsageError: there is no such line in any log.
         """
+        _require_line(line)
         covered = self._covered
         return covered.place_of_nth(covered.count_before(line, min_level), min_level)
 
@@ -265,7 +279,9 @@ class LogIndex:
 
         Raises:
             IndexInvalid: the log is not what was indexed; build again.
+            UsageError: there is no such line in any log.
         """
+        _require_line(line)
         covered = self._covered
         return covered.place_of_nth(covered.count_before(line, min_level) - 1, min_level)
 
@@ -276,7 +292,9 @@ class LogIndex:
 
         Raises:
             IndexInvalid: the log is not what was indexed; build again.
+            UsageError: there is no such line in any log.
         """
+        _require_line(line)
         covered = self._covered
         if line > covered.last()["lines"]:
             return
@@ -519,6 +537,11 @@ class _Covered:
         places = zip(self.sources, entry["positions"], entry["floors"], self._ends, strict=True)
         with _fitting():
             return Cursor(tuple(_mark_at(*place) for place in places))
+
+
+def _require_line(line: int) -> None:
+    if not 0 <= line < _NO_LINE:
+        raise UsageError(f"lines are counted from 0, in 63 bits: there is no line {line}")
 
 
 def _mark_at(source: Source, offset: int, floor_ns: int, end: _End) -> Mark:

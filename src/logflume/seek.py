@@ -89,7 +89,7 @@ def cursor_at_time(sources: Sequence[Source], ts_ns: int, how: How | None = None
     written most unevenly.
 
     Raises:
-        UsageError: ``how`` cannot be used.
+        UsageError: ``how`` cannot be used, or 64 bits cannot hold that time.
 
     Order, loss: exact in sorted sources; the module says what can be missed in others.
     Memory: one block.

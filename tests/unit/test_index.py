@@ -125,7 +125,7 @@ def _entry_size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.usefixtures("_entry_size")
 @pytest.mark.parametrize("odd", [MONOTONE, DISORDERLY], ids=["sorted", "late"])
-@pytest.mark.parametrize("seed", range(15))
+@pytest.mark.parametrize("seed", range(6))
 def test_every_place_is_where_the_whole_merge_has_it(seed: int, odd: Odd, cache: IndexCache) -> None:
     """Lines, times, errors and rows of random logs, with ties, duplicates, late and untimed lines."""
     contents = random_log(seed, 80, odd=odd)
@@ -194,7 +194,7 @@ class Refusing(FakeSource):
 
 @pytest.mark.usefixtures("_entry_size")
 @pytest.mark.parametrize("odd", [MONOTONE, DISORDERLY], ids=["sorted", "late"])
-@pytest.mark.parametrize("seed", range(15))
+@pytest.mark.parametrize("seed", range(6))
 def test_an_index_grows_with_its_log(seed: int, odd: Odd, cache: IndexCache) -> None:
     """After each growth it is exact, though lines of some sources belong before what was indexed of others."""
     luck = Random(seed)
@@ -378,6 +378,21 @@ def test_a_stored_index_answers_without_building(cache: IndexCache) -> None:
     require_exact(stored, log, whole(contents), Random(11))
 
 
+def test_a_little_growth_is_kept_when_the_index_is_closed(cache: IndexCache) -> None:
+    """Not all of it is written for each new line, and nothing is lost."""
+    contents = random_log(11, 900)
+    log = log_of(contents)
+    index = built(log, cache)
+    assert isinstance(log.held[0], FakeSource)
+    log.held[0].append(b"\n[2024-11-21T00:00:00] new\n")
+    index.build()
+    (file,) = cache.folder.iterdir()
+    before = file.read_bytes()
+    index.close()
+    assert file.read_bytes() != before
+    assert LogIndex(log, cache=cache).totals == index.totals
+
+
 def test_a_damaged_file_is_built_anew(cache: IndexCache) -> None:
     """Wherever a byte is changed, or the file cut, the index is exact after building."""
     contents = random_log(12, 90)
@@ -480,6 +495,24 @@ def test_a_timeline_has_a_bounded_number_of_buckets(buckets: int, cache: IndexCa
     """None, or too many, are refused."""
     with pytest.raises(UsageError):
         built(log_of(random_log(1)), cache).counts(buckets)
+
+
+@pytest.mark.parametrize("line", [-1, 2**63, 2**64])
+def test_a_line_that_no_log_has_is_refused(line: int, cache: IndexCache) -> None:
+    """Wherever a line is asked for."""
+    index = built(log_of(random_log(1)), cache)
+    for ask in (index.locate_line, index.next_error, index.previous_error):
+        with pytest.raises(UsageError):
+            ask(line)
+    with pytest.raises(UsageError):
+        list(index.iter_rows(line, 1))
+
+
+@pytest.mark.parametrize("ts_ns", [-(2**63) - 1, 2**63])
+def test_a_time_beyond_64_bits_is_refused(ts_ns: int, cache: IndexCache) -> None:
+    """The core has no such times."""
+    with pytest.raises(UsageError):
+        built(log_of(random_log(1)), cache).locate_time(ts_ns)
 
 
 def test_an_index_is_built_in_the_background_while_it_answers(cache: IndexCache) -> None:
