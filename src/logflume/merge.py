@@ -10,10 +10,12 @@ Plan:  the core says which source it wants. Up to ``workers`` threads read and s
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import queue
 import threading
 import time
+import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,7 +26,8 @@ from logflume.errors import BadPattern, SourceFailed, UsageError
 from logflume.records import Dedup, Level, Output, SourceReport
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Sequence
+    from asyncio import Future
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
     from types import TracebackType
 
     from typing_extensions import Self
@@ -91,7 +94,7 @@ class How:
                 max_record_bytes=self.max_record_bytes,
                 index_every_bytes=index_every_bytes,
             )
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise UsageError(str(error)) from None
 
 
@@ -114,6 +117,7 @@ def where(
 
     Raises:
         BadPattern: the expression cannot be used; its ``.position`` says where.
+        UsageError: a time that 64 bits cannot hold.
     """
     levels = sum(1 << level for level in Level if level >= min_level) if min_level else 0
     literal = contains.encode("utf-8", "surrogateescape") if isinstance(contains, str) else contains
@@ -130,6 +134,8 @@ def where(
     except ValueError as error:
         reason, position = error.args if len(error.args) == 2 else (str(error), None)  # noqa: PLR2004 - the core's pair
         raise BadPattern(regex or repr(contains), reason, position) from None
+    except OverflowError as error:
+        raise UsageError(f"since_ns and until_ns are nanoseconds since 1970 in 64 bits: {error}") from None
 
 
 def block_bytes_for(sources: int) -> int:
@@ -183,10 +189,14 @@ class Merged:
         # Held while a block is made, so that nothing is closed under a read.
         self._working = threading.Lock()
         self._stopped = False
+        self._closed = False
         self._last_cursor: Cursor | None = None
         marks = start.marks_for(sources) if start else [None] * len(sources)
         self._inputs = [_Input(*each) for each in zip(sources, range(len(sources)), marks, strict=True)]
         self._ahead = _ReadAhead(len(sources), workers)
+        # For a merge that is dropped and not closed.
+        self._dropped = weakref.finalize(self, _close_dropped, self._ahead, self._inputs)
+        self._dropped.atexit = False
         try:
             self._open(block_bytes_for(len(sources)))
         except BaseException:
@@ -209,22 +219,27 @@ class Merged:
 
         Raises:
             StopIteration: all sources have ended, or this was closed.
+            Exception: whatever a source raised that is no SourceFailed; once, and all is released.
         """
-        with self._working:
-            block = self._next_block()
-        if not block:
+        try:
+            with self._working, contextlib.suppress(_Stopped):
+                if block := self._next_block():
+                    return block
+        except BaseException:
             self.close()
-            raise StopIteration
-        return block
+            raise
+        self.close()
+        raise StopIteration
 
     def _next_block(self) -> bytes:
         while not self._stopped:
             block = self._merger.take(self._block_bytes)
-            wanted = [] if block else self._merger.wanted()
-            for number in wanted:
-                self._inputs[number].feed(self._merger, self._ahead)
-            if not wanted:
+            if block or self._merger.done:
                 return block
+            # Nothing may be wanted although there is more: Output.NONE gives nothing out.
+            for number in self._merger.wanted():
+                if not self._stopped:
+                    self._inputs[number].feed(self._merger, self._ahead)
         return b""
 
     @property
@@ -258,13 +273,18 @@ class Merged:
     def close(self) -> None:
         """Release threads and descriptors now; waits at most for the reads under way. From any thread."""
         self._stopped = True
+        for entry in self._inputs:
+            entry.stop()
         with self._working:
-            if self._last_cursor is not None:
+            if self._closed:
                 return
+            self._closed = True
+            self._dropped.detach()
             self._ahead.close()
-            self._last_cursor = self.cursor()
-            for entry in self._inputs:
-                entry.close()
+            try:
+                self._last_cursor = self.cursor()
+            finally:
+                _close_all(self._inputs)
 
     def __enter__(self) -> Self:
         return self
@@ -289,13 +309,28 @@ async def aiter_merged(
     """
     import asyncio
 
-    merged = await asyncio.to_thread(Merged, sources, how or How(), start=start, block_bytes=block_bytes)
+    make = functools.partial(Merged, sources, how or How(), start=start, block_bytes=block_bytes)
+    opening = asyncio.get_running_loop().run_in_executor(None, make)
     try:
+        merged = await asyncio.shield(opening)
         while block := await asyncio.to_thread(next, merged, b""):
             yield block
     finally:
         # A cancelled task, too, ends only when everything is released.
-        await asyncio.shield(asyncio.to_thread(merged.close))
+        await asyncio.shield(_close_opened(opening))
+
+
+async def _close_opened(opening: Future[Merged]) -> None:
+    """Close what was opened, or is being opened still; whoever asked for it was told why it could not be."""
+    import asyncio
+
+    await asyncio.wait([opening])
+    if opening.exception() is None:
+        await asyncio.to_thread(opening.result().close)
+
+
+class _Stopped(Exception):
+    """The merge was closed in another thread meanwhile."""
 
 
 class _ReadAhead:
@@ -307,33 +342,45 @@ class _ReadAhead:
     def __init__(self, sources: int, workers: int | None) -> None:
         if workers is None:
             workers = os.cpu_count() or 1
-        self._due: queue.SimpleQueue[_Input | None] = queue.SimpleQueue()
-        self._threads = [
-            threading.Thread(target=self._work, name=f"logflume-read-{number}", daemon=True)
-            for number in range(min(workers, sources, MAX_WORKERS))
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._due: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        for number in range(min(workers, sources, MAX_WORKERS)):
+            thread = threading.Thread(target=self._work, name=f"logflume-read-{number}", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # the system gives no more of them: those that there are, if any, read more each
+                break
+            self._threads.append(thread)
 
     def __bool__(self) -> bool:
         return bool(self._threads)
 
-    def submit(self, entry: _Input) -> None:
-        self._due.put(entry)
+    def submit(self, read: Callable[[], None]) -> None:
+        self._due.put(read)
 
     def _work(self) -> None:
-        while (entry := self._due.get()) is not None:
-            entry.scan_ahead()
+        while (read := self._due.get()) is not None:
+            read()
 
     def close(self) -> None:
         """End the threads; waits for the reads under way."""
-        with contextlib.suppress(queue.Empty):
-            while True:
-                self._due.get_nowait()
         for _ in self._threads:
             self._due.put(None)
         for thread in self._threads:
             thread.join()
+
+    def close_behind(self, release: Callable[[], None]) -> None:
+        """Do the same and then ``release``, but in one of the threads: this waits for nothing."""
+        if self._threads:
+            self._due.put(functools.partial(self._close_from_within, release))
+        else:
+            release()
+
+    def _close_from_within(self, release: Callable[[], None]) -> None:
+        self._threads.remove(threading.current_thread())
+        self.close()
+        release()
+        self._due.put(None)
 
 
 class _Input:
@@ -350,6 +397,7 @@ class _Input:
         self._reader: Reader | None = None
         self._scanner: _core.Scanner | None = None
         self._ahead = False
+        self._stopped = False
         self._ready: queue.SimpleQueue[_core.Batch | BaseException | None] = queue.SimpleQueue()
         self._read_bytes = BLOCK_BYTES
 
@@ -375,14 +423,21 @@ class _Input:
         """Have the next block read and scanned in another thread, if there is one."""
         if ahead and self.state == "reading":
             self._ahead = True
-            ahead.submit(self)
+            ahead.submit(self.scan_ahead)
 
     def scan_ahead(self) -> None:
         """Do what was asked for by ``read_ahead``; what goes wrong is raised where the batch is taken."""
+        if self._stopped:
+            return
         try:
             self._ready.put(self._scan_next())
         except BaseException as error:  # noqa: BLE001 - the edge of a thread
             self._ready.put(error)
+
+    def stop(self) -> None:
+        """Begin no other read ahead, and let ``feed`` wait for none: it raises _Stopped. From any thread."""
+        self._stopped = True
+        self._ready.put(_Stopped())
 
     def feed(self, merger: _core.Merger, ahead: _ReadAhead) -> None:
         """Push the next batch, or the end."""
@@ -442,3 +497,17 @@ class _Input:
     def close(self) -> None:
         if self._reader is not None:
             self._reader.close()
+
+
+def _close_dropped(ahead: _ReadAhead, inputs: Sequence[_Input]) -> None:
+    """Do what ``Merged.close`` does, but wait for no read: who collects garbage may hold what that waits for."""
+    for entry in inputs:
+        entry.stop()
+    ahead.close_behind(functools.partial(_close_all, inputs))
+
+
+def _close_all(inputs: Sequence[_Input]) -> None:
+    """Close each, whatever happens to the others."""
+    with contextlib.ExitStack() as stack:
+        for entry in inputs:
+            stack.callback(entry.close)
