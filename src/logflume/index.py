@@ -61,6 +61,7 @@ _NO_LINE = 2**63
 _KEEP_WHEN_GROWN_BY = 1.01  # all of it is written each time
 _ONE_RECORD = 1  # as the size of a block
 _ROW_BLOCK_BYTES = 64 * 1024
+_NEWS_BYTES = 4 * 1024
 _CHANGED = frozenset({GapReason.TRUNCATED, GapReason.REPLACED, GapReason.VANISHED, GapReason.ROTATED_AWAY})
 
 
@@ -318,10 +319,17 @@ class LogIndex:
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    """How far a source was read: the linear offset, and the same as a mark; None at its start."""
+    """How far a source was read.
+
+    Attributes:
+        offset: in all its bytes.
+        mark: the same, durably; None at its start.
+        first_key: which file, object, … its bytes began with.
+    """
 
     offset: int = 0
     mark: Mark | None = None
+    first_key: str | None = None
 
 
 class _Covered:
@@ -351,11 +359,10 @@ class _Covered:
                 raise IndexInvalid("it is of other sources or settings")
             covered = cls(sources, replace(how, reference_ns=int(head["reference_ns"])))
             covered._index.extend(stored.entries)
-            marks = Cursor.from_token(head["ends"]).marks_for(sources)
-        except (KeyError, TypeError, ValueError, BadCursor, CursorExpired) as error:
+            covered._ends = [_restored_end(*row) for row in head["ends"]]
+        except (KeyError, TypeError, ValueError, BadCursor) as error:
             raise IndexInvalid("the stored index is damaged") from error
-        covered._ends = [*map(_End, covered.last()["positions"], marks)]
-        if any((end.offset > 0) != (end.mark is not None) for end in covered._ends):
+        if [end.offset for end in covered._ends] != covered.last()["positions"]:
             raise IndexInvalid("the stored index is damaged")
         covered.complete = head.get("complete") is True
         return covered
@@ -366,7 +373,7 @@ class _Covered:
             "settings": _settings(self.how),
             "reference_ns": self.how.reference_ns,
             "names": [source.name for source in self.sources],
-            "ends": Cursor(tuple(end.mark for end in self._ends if end.mark is not None)).token(),
+            "ends": [_stored_end(end) for end in self._ends],
             "complete": self.complete,
         }
         return Stored(head, self._index.encoded())
@@ -438,7 +445,8 @@ class _Covered:
     def _end_at(self, cursor: Cursor) -> None:
         offsets = self.last()["positions"]
         marks = cursor.marks_for(self.sources)
-        self._ends = [_End(*end) if end[0] else _End() for end in zip(offsets, marks, strict=True)]
+        places = zip(offsets, marks, self.sources, strict=True)
+        self._ends = [_End(offset, mark, _first_key(source)) if offset else _End() for offset, mark, source in places]
 
     # what is asked
 
@@ -563,10 +571,24 @@ def _open_at_end(source: Source, end: _End) -> Reader:
     position = None if end.mark is None else end.mark.position
     reader = source.open(0 if position is None else position)
     # After a compressed file, offsets of positions are not counted from the start.
-    if reader.start != end.offset and source.seekable:
+    if reader.start != end.offset and (source.seekable or _first_key(source) != end.first_key):
         reader.close()
         raise IndexInvalid(f"{source.name} does not begin where it did when it was indexed")
     return reader
+
+
+def _first_key(source: Source) -> str | None:
+    identity = source.peek_identity()
+    return None if identity is None else identity.key
+
+
+def _stored_end(end: _End) -> list[Any]:
+    return [end.offset, None if end.mark is None else Cursor((end.mark,)).token(), end.first_key]
+
+
+def _restored_end(offset: int, token: str | None, first_key: str | None) -> _End:
+    (mark,) = (None,) if token is None else Cursor.from_token(token).marks
+    return _End(offset, mark, first_key)
 
 
 @contextlib.contextmanager
@@ -596,7 +618,7 @@ def _news(source: Source, end: _End, max_record_bytes: int) -> bytes:
         raise
     news = b""
     with reader, contextlib.suppress(SourceFailed):
-        while b"\n" not in news and len(news) <= max_record_bytes and (block := reader.read_block()):
+        while b"\n" not in news and len(news) <= max_record_bytes and (block := reader.read_block(_NEWS_BYTES)):
             news += block
     return news
 
@@ -664,6 +686,5 @@ def _settings(how: How) -> list[Any]:
 
 def _key(log_id: str, how: How, sources: Sequence[Source]) -> str:
     """Name an index in the cache: logs of one name in two folders are told apart by the identities of their sources."""
-    identities = [source.peek_identity() for source in sources]
-    keys = [identity and identity.key for identity in identities]
-    return json.dumps([log_id, _settings(how), how.reference_ns, [source.name for source in sources], keys])
+    names = [[source.name, _first_key(source)] for source in sources]
+    return json.dumps([log_id, _settings(how), how.reference_ns, names])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import threading
 from itertools import accumulate
 from random import Random
@@ -434,6 +435,23 @@ def test_the_index_of_rotated_files_goes_on_after_a_rotation(tmp_path: Path, cac
         list(index.iter_rows(295, 10))
     index.build()
     assert b"".join(index.iter_rows(295, 10)) == b"".join(lines[595:600])
+
+
+def test_the_index_of_compressed_files_knows_when_the_oldest_is_gone(tmp_path: Path, cache: IndexCache) -> None:
+    """Then every offset is another one, although the newest file has only grown."""
+    lines = [f"[2024-11-20T12:{number // 60:02}:{number % 60:02}] line {number}\n".encode() for number in range(900)]
+    for number in (2, 1):
+        content = b"".join(lines[300 * (2 - number) : 300 * (3 - number)])
+        (tmp_path / f"a.log.{number}.gz").write_bytes(gzip.compress(content))
+    (tmp_path / "a.log").write_bytes(b"".join(lines[600:]))
+    index = built(HeldLog([LocalSource(tmp_path / "a.log")]), cache)
+    for line in (0, 295, 595, 895):
+        assert b"".join(index.iter_rows(line, 10)) == b"".join(lines[line : line + 10])
+    (tmp_path / "a.log.2.gz").unlink()
+    with pytest.raises(IndexInvalid):
+        list(index.iter_rows(595, 10))
+    index.build()
+    assert b"".join(index.iter_rows(295, 10)) == b"".join(lines[595:605])
 
 
 # size, counts, the background
