@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from logflume.sources.rotation import Member
 
@@ -68,47 +68,37 @@ class Ahead:
             begun: whether somebody has read this file before: a place without a file is a loss then.
         """
         self.newer = newer
-        self._age = age
+        self.age = age
         self._known = {member.age: member for member in newer}
         self._void = set() if begun else set(range(1, age)) - self._known.keys()
 
     @property
     def is_next_rotated(self) -> bool:
         """Whether the next place has a rotated file, with bytes: while it is unchanged, nothing else matters."""
-        return self._age > 1 and bool(self.newer) and self.newer[0].age == self._age - 1 and not self.newer[0].is_empty
-
-    def age_without_us(self, members: Sequence[Member]) -> int | None:
-        """Find the age that our file would have, were it still there; None when nothing tells."""
-        there = {member.key: member for member in members}
-        for seen in self.newer:
-            if seen.key in there and there[seen.key].may_be(seen):
-                age = self._age + there[seen.key].age - seen.age
-                taken = any(member.age == age for member in members)
-                return None if taken else age  # taken: the inode is of another file by now
-        return None
+        return self.age > 1 and bool(self.newer) and self.newer[0].age == self.age - 1 and not self.newer[0].is_empty
 
     def compare(self, age: int, newer: Sequence[Member]) -> View:
         """Compare what lies ahead now, when our file is of this age, with what should."""
-        known, void = self._shifted(age - self._age)
+        known, void = self._shifted(age - self.age)
         gone = _gone(known, newer)
         now = {member.age for member in newer}
         reach = next((member.age for member in newer if not member.is_empty), 0)
         passed = range(age - 1, reach - 1, -1)
         gone_here = [gone[place] for place in passed if place in gone]
         unseen = [place for place in passed if place and place not in known and place not in now and place not in void]
-        return View(age, newer, len(gone_here) + len(unseen), gone_here, _cut_bytes(known.values(), newer))
+        return View(age, newer, len(gone_here) + len(unseen), gone_here, _cut_bytes(known, newer))
 
     def accept(self, view: View) -> None:
         """Take a view for what is known from now on; what it counted as missing is not counted again."""
         if view.is_guess:
             self._known, self._void = {}, set()
-        known, self._void = self._shifted(view.age - self._age)
+        known, self._void = self._shifted(view.age - self.age)
         reach = view.next.age if view.next else 0
         now = {member.age: member for member in view.newer}
         unmet = {place: seen for place, seen in _gone(known, view.newer).items() if place < reach}
         self._void |= set(range(reach, view.age)) - now.keys()
         self._known = now | unmet  # what is missing further on is counted when we come there
-        self._age, self.newer = view.age, view.newer
+        self.age, self.newer = view.age, view.newer
 
     def passed_to(self, member: Member) -> Ahead:
         """Return what is ahead of one of the newer files."""
@@ -121,21 +111,30 @@ class Ahead:
         return {place + by: seen for place, seen in self._known.items()}, {place + by for place in self._void}
 
 
-def _gone(known: Mapping[int, Member], newer: Iterable[Member]) -> dict[int, Member]:
+def _is_same(seen: Member, place: int, now: Member) -> bool:
+    """Whether a file can be one that was seen: an inode may be of another file by now."""
+    # When the newest is copied and cut, it does not grow older as all others do.
+    fits = now.age == place or (seen.age == 0 and now.age < place)
+    return fits and now.key == seen.key and now.is_packed == seen.is_packed
+
+
+def _gone(known: Mapping[int, Member], newer: Sequence[Member]) -> dict[int, Member]:
     """Return, by place, the files that were seen and are not there any more, not even compressed."""
     there = {member.key: member for member in newer}
     packed = {member.age for member in newer if member.is_packed}
 
     def is_there(place: int, seen: Member) -> bool:
-        same = seen.key in there and there[seen.key].may_be(seen)
+        same = seen.key in there and _is_same(seen, place, there[seen.key])
         return same or (place in packed and not seen.is_packed)
 
     return {place: seen for place, seen in known.items() if not is_there(place, seen)}
 
 
-def _cut_bytes(seen: Iterable[Member], now: Iterable[Member]) -> int:
+def _cut_bytes(known: Mapping[int, Member], newer: Sequence[Member]) -> int:
     """Return by how much files are shorter now, but those that have a new file before them: it can be the copy."""
-    sizes = {member.key: member.size_bytes for member in seen}
-    oldest_new = max((member.age for member in now if member.key not in sizes), default=0)
-    cut = (sizes.get(member.key, 0) - member.size_bytes for member in now if member.age >= oldest_new)
-    return sum(max(0, size) for size in cut)
+    there = {member.key: member for member in newer}
+    pairs = [(place, seen, there[seen.key]) for place, seen in known.items() if seen.key in there]
+    same = [(seen, now) for place, seen, now in pairs if _is_same(seen, place, now)]
+    keys = {now.key for _, now in same}
+    oldest_new = max((member.age for member in newer if member.key not in keys), default=0)
+    return sum(max(0, seen.size_bytes - now.size_bytes) for seen, now in same if now.age >= oldest_new)

@@ -42,7 +42,7 @@ from logflume.sources.opening import failed, open_regular, shown
 from logflume.sources.rotation import MAX_NUMBER, Key, Member, look, rotated_set, survey
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from types import TracebackType
 
     from typing_extensions import Self
@@ -57,6 +57,7 @@ MAX_STRETCHES = 1000
 
 _TRIES = 4  # a set that changes while it is looked at is looked at again
 _TURNS = 2 * MAX_NUMBER  # changes of file that one call follows: any set, but not one that is rewritten for ever
+_TELLING_BYTES = 32  # a first line with a time in it is not that of another file
 _PAUSE_S = 0.005  # a rotation that is under way is over then
 
 
@@ -126,11 +127,8 @@ class LocalSource:
 
     def peek_identity(self) -> Identity | None:
         """Identity of the oldest file that has a byte."""
-        for member in self.survey():
-            with contextlib.suppress(Moved, SourceFailed), self.open_member(member) as file:
-                if file.first:
-                    return file.identity()
-        return None
+        found = self.first_identity(self.survey(), min_bytes=1)
+        return found[1] if found else None
 
     def survey(self) -> list[Member]:
         """Look at the files there are now, oldest first."""
@@ -161,6 +159,28 @@ class LocalSource:
             file.close()
             raise Moved
         return file
+
+    def first_identity(self, members: Iterable[Member], *, min_bytes: int) -> tuple[int, Identity] | None:
+        """Return age and identity of the first of these files that can be read and has so many bytes."""
+        for member in members:
+            with contextlib.suppress(Moved, SourceFailed), self.open_member(member) as file:
+                if len(file.first) >= min_bytes:
+                    return file.age, file.identity()
+        return None
+
+    def find(self, members: Sequence[Member], identity: Identity, at: int) -> OpenFile | None:
+        """Open the file of an identity, if it has as many bytes as ``at``, or else its copy.
+
+        Raises:
+            SourceFailed: it is there, and cannot be read.
+        """
+        for member in members:
+            if key_text(member.key) == identity.key:
+                file = self.open_member(member)
+                if file.is_same(identity) and file.may_hold(at):
+                    return file
+                file.close()
+        return self.find_copy(members, identity, at)
 
     def find_copy(self, members: Sequence[Member], identity: Identity, at: int) -> OpenFile | None:
         """Open the newest file, of another inode than that of ``identity``, that holds its bytes up to ``at``.
@@ -240,7 +260,7 @@ class LocalSource:
         if at < 0 or not 0 <= identity.fingerprint_bytes <= FINGERPRINT_BYTES:
             raise UsageError(f"an offset is 0 or more, a fingerprint covers up to {FINGERPRINT_BYTES} bytes")
         members = self.survey()
-        file = self._find_same(members, identity, at) or self.find_copy(members, identity, at)
+        file = self.find(members, identity, at)
         if file and self.skip(file, at) < at:
             file.close()
             file = None
@@ -249,15 +269,6 @@ class LocalSource:
         index = [member.key for member in members].index(file.key)
         ahead = Ahead(file.age, members[index + 1 :], begun=True)
         return LocalReader(self, file, ahead, self._before(members[:index]) + at, [])
-
-    def _find_same(self, members: Sequence[Member], identity: Identity, at: int) -> OpenFile | None:
-        for member in members:
-            if key_text(member.key) == identity.key:
-                file = self.open_member(member)
-                if file.is_same(identity) and file.may_hold(at):
-                    return file
-                file.close()
-        return None
 
     def _before(self, older: Sequence[Member]) -> int:
         if any(self._is_compressed(member) for member in older):
@@ -285,7 +296,7 @@ class LocalReader:
         self.gaps = gaps
         self._source = source
         self._file = file
-        self._ahead = ahead
+        self._expect(ahead)
         self._offset = start
         self._stretch = _Stretch(start, file.at)
         self._past: list[tuple[_Stretch, Identity]] = []
@@ -358,7 +369,7 @@ class LocalReader:
         if copy:
             self._source.skip(copy, file.at)
             newer = [member for member in members if member.age < copy.age]
-            self._change_to(copy, Ahead(copy.age, newer))
+            self._change_to(copy, Ahead(copy.age, newer, begun=True))
             return
         cut = file.find_cut()
         self._note_cut(cut, file.path, file.unread_bytes())
@@ -384,6 +395,7 @@ class LocalReader:
             return True  # written before the writer went on to a newer file
         self._note_missing(view)
         self._ahead.accept(view)
+        self._expect(self._ahead)
         return self._switch()
 
     def _settled_view(self) -> View:
@@ -402,7 +414,7 @@ class LocalReader:
         index = keys.index(self._file.key) if self._file.key in keys else self._index_of_copy(members)
         if index is not None:
             return self._ahead.compare(members[index].age, members[index + 1 :])
-        age = self._ahead.age_without_us(members)
+        age = self._age_without_file(members)
         if age is not None:
             return self._ahead.compare(age, [member for member in members if member.age < age])
         return self._view_without_trace(members)
@@ -413,6 +425,17 @@ class LocalReader:
             return None
         with copy:
             return [member.key for member in members].index(copy.key)
+
+    def _age_without_file(self, members: Sequence[Member]) -> int | None:
+        """Return which age our file would have, were it still there; None when nothing tells."""
+        if self._anchor is None:
+            return None
+        age, identity = self._anchor
+        anchor = self._source.find(members, identity, 0)
+        if anchor is None:
+            return None
+        with anchor:
+            return self._ahead.age + anchor.age - age
 
     def _view_without_trace(self, members: Sequence[Member]) -> View:
         """Take for newer what was written after our file was; where there are rotated ones, others may be gone."""
@@ -446,7 +469,14 @@ class LocalReader:
         self._file.close()
         self._file = file
         self._stretch = _Stretch(self._offset, file.at)
+        self._expect(ahead)
+
+    def _expect(self, ahead: Ahead) -> None:
+        """Remember what lies ahead, and of its newest file the first bytes: by them it is found when ours is gone."""
         self._ahead = ahead
+        identify = self._source.first_identity
+        newest_first = ahead.newer[::-1]
+        self._anchor = identify(newest_first, min_bytes=_TELLING_BYTES) or identify(newest_first, min_bytes=1)
 
     def _end_stretch(self) -> None:
         self._past.append((self._stretch, self._file.identity()))

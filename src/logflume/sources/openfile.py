@@ -105,7 +105,11 @@ class OpenFile:
         return self.at - begin
 
     def identity(self) -> Identity:
-        """Name the file by what is known of it now."""
+        """Name the file by the first bytes that it has now, the more of them the better."""
+        if len(self.first) < FINGERPRINT_BYTES and not self._decoder:
+            with contextlib.suppress(OSError, ValueError):  # failing, or closed: what was seen before will do
+                head = self._head()
+                self.first = head if head.startswith(self.first) else self.first
         return Identity(key_text(self.key), _digest(self.first), len(self.first))
 
     def is_same(self, identity: Identity) -> bool:

@@ -77,11 +77,6 @@ class Member:
         """Whether it is called a compressed file."""
         return self.path.endswith(_COMPRESSED)
 
-    def may_be(self, seen: Member) -> bool:
-        """Whether this can be a file that was seen before: the same inode may be of another one by now."""
-        same = self.key == seen.key and self.is_packed == seen.is_packed
-        return same and self.age >= seen.age and self.mtime_ns >= seen.mtime_ns
-
     @property
     def plain_bytes(self) -> int | None:
         """How many bytes it gives; None where that cannot be told from outside."""
