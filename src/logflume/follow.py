@@ -10,13 +10,15 @@ Order: that of the merge for all that is there when it is read; a record that co
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from typing import TYPE_CHECKING, Protocol
 
+from logflume.abc import BLOCK_BYTES
 from logflume.cursor import Cursor, Mark
 from logflume.errors import SourceFailed
-from logflume.merge import GIVEN_BYTES, How
+from logflume.merge import How
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -81,7 +83,7 @@ def iter_followed(
     ended: Callable[[], bool] | None = None,
     waiter: Waiter | None = None,
     settle_s: float = SETTLE_S,
-    block_bytes: int = GIVEN_BYTES,
+    block_bytes: int = BLOCK_BYTES,
 ) -> Followed:
     """Merge a log and go on as it grows; iterate over the result, which waits for what comes next.
 
@@ -129,19 +131,23 @@ class Followed:
         self._block_bytes = block_bytes
         self._reading = threading.Lock()
         self._stopped = False
-        self._finished = False
+        self._closed = False
+        self._ending = False
         self._last_cursor: Cursor | None = None
-        self._merger = how.merger(0)
         self._inputs: list[_Live] = []
         self._polled_s = self._listed_s = time.monotonic()
-        sources = log.sources()
-        marks = start.marks_for(sources) if start else [None] * len(sources)
         try:
-            for source, mark in zip(sources, marks, strict=True):
-                self._add(source, mark)
+            self._merger = how.merger(0)
+            self._open(start)
         except BaseException:
-            self.close()
+            self._release()
             raise
+
+    def _open(self, start: Cursor | None) -> None:
+        sources = self._log.sources()
+        marks = start.marks_for(sources) if start else [None] * len(sources)
+        for source, mark in zip(sources, marks, strict=True):
+            self._add(source, mark)
 
     def _add(self, source: Source, mark: Mark | None) -> None:
         number = self._merger.add()
@@ -166,23 +172,35 @@ class Followed:
         raise StopIteration
 
     def read_block(self, timeout_s: float) -> bytes | None:
-        """Return the next block; ``b""`` if none comes within ``timeout_s``; None when the log has ended."""
-        deadline_s = time.monotonic() + timeout_s
-        with self._reading:
-            while not self._stopped:
-                block = self._merger.take(self._block_bytes)
-                if block:
-                    return block
-                if self._finished:
-                    break
-                if self._read_sources() or self._finish_if_ended():
-                    continue
-                left_s = deadline_s - time.monotonic()
-                if left_s <= 0:
-                    return b""
-                settling = any(entry.settling for entry in self._inputs)
-                self._waiter.wait(min(left_s, self._settle_s if settling else LIST_S))
-        self.close()
+        """Return the next block; ``b""`` if none comes within ``timeout_s``; None when the log has ended.
+
+        Raises:
+            Exception: whatever a source raised that is no SourceFailed; once, and all is released.
+        """
+        try:
+            with self._reading:
+                block = self._next_block(time.monotonic() + timeout_s)
+        except BaseException:
+            self.close()
+            raise
+        if block is None:
+            self.close()
+        return block
+
+    def _next_block(self, deadline_s: float) -> bytes | None:
+        while not self._stopped:
+            block = self._merger.take(self._block_bytes)
+            if block:
+                return block
+            if self._read_sources() or self._begin_to_end():
+                continue
+            if self._ending:
+                break
+            left_s = deadline_s - time.monotonic()
+            if left_s <= 0:
+                return b""
+            settling = any(entry.settling for entry in self._inputs)
+            self._waiter.wait(min(left_s, self._settle_s if settling else LIST_S))
         return None
 
     def _read_sources(self) -> bool:
@@ -192,11 +210,13 @@ class Followed:
             self._listed_s = now_s
             self._join_new_sources()
         wanted = set(self._merger.wanted())
-        all_due = not wanted or now_s - self._polled_s >= self._settle_s
+        all_due = not wanted or self._ending or now_s - self._polled_s >= self._settle_s
         if all_due:
             self._polled_s = now_s
-        due = [entry for entry in self._inputs if all_due or entry.number in wanted]
-        came = [entry.read(self._merger, self._settle_s) for entry in due]
+        # One that is neither wanted nor idle has a block, and waits for the others to come so far.
+        due = [entry for entry in self._inputs if entry.number in wanted or (all_due and entry.idle)]
+        settle_s = None if self._ending else self._settle_s
+        came = [entry.read(self._merger, settle_s) for entry in due if not self._stopped]
         return any(came)
 
     def _join_new_sources(self) -> None:
@@ -207,16 +227,12 @@ class Followed:
         for entry in self._inputs:
             entry.try_again(self._merger)
 
-    def _finish_if_ended(self) -> bool:
-        """When nobody writes any more and all is read, let the merge end; whether it goes on."""
-        if any(entry.settling for entry in self._inputs) or not self._ended():
+    def _begin_to_end(self) -> bool:
+        """When nobody writes any more, read what is left; whether that begins now."""
+        if self._ending or any(entry.settling for entry in self._inputs) or not self._ended():
             return False
         self._join_new_sources()
-        came = [entry.read(self._merger, 0) for entry in self._inputs]
-        if not any(came):
-            for entry in self._inputs:
-                entry.finish(self._merger)
-            self._finished = True
+        self._ending = True
         return True
 
     @property
@@ -240,12 +256,19 @@ class Followed:
         self._stopped = True
         self._waiter.wake()
         with self._reading:
-            if self._last_cursor is not None:
+            if self._closed:
                 return
-            self._last_cursor = self.cursor()
+            self._closed = True
+            try:
+                self._last_cursor = self.cursor()
+            finally:
+                self._release()
+
+    def _release(self) -> None:
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._waiter.close)
             for entry in self._inputs:
-                entry.close()
-            self._waiter.close()
+                stack.callback(entry.close)
 
     def __enter__(self) -> Self:
         return self
@@ -257,7 +280,7 @@ class Followed:
 
 
 class _Live:
-    """One source while it is followed."""
+    """One source while it is followed; ``idle`` while the merge does not wait for it."""
 
     def __init__(self, source: Source, number: int, mark: Mark | None) -> None:
         self.source = source
@@ -265,7 +288,7 @@ class _Live:
         self._mark = mark
         self._reader: Reader | None = None
         self._failure: Gap | None = None
-        self._idle = False
+        self.idle = False
         self._over = False
         self._quiet_since_s: float | None = None
 
@@ -290,7 +313,7 @@ class _Live:
 
     def _rest(self, merger: _core.Merger) -> None:
         merger.idle(self.number)
-        self._idle = True
+        self.idle = True
         self._quiet_since_s = None
 
     @property
@@ -298,24 +321,30 @@ class _Live:
         """Whether it has had nothing for a moment, and its last record may go on."""
         return self._quiet_since_s is not None
 
-    def read(self, merger: _core.Merger, settle_s: float) -> bool:
-        """Feed the next block, or let the merge go on without; whether either happened."""
-        if self._reader is None or self._over:
+    def read(self, merger: _core.Merger, settle_s: float | None) -> bool:
+        """Feed the next block, or let the merge go on without; whether either happened.
+
+        Without ``settle_s`` nobody writes any more: its present end is its end.
+        """
+        if self._over:
             return False
         try:
-            block = self._reader.read_block()
+            block = self._reader.read_block() if self._reader else b""
         except SourceFailed as failure:
             self._failure = failure.gap
             self.finish(merger)
             return True
         if block:
             merger.feed(self.number, block)
-            self._idle, self._quiet_since_s = False, None
+            self.idle, self._quiet_since_s = False, None
+            return True
+        if settle_s is None:
+            self.finish(merger)
             return True
         return self._settle(merger, settle_s)
 
     def _settle(self, merger: _core.Merger, settle_s: float) -> bool:
-        if self._idle:
+        if self.idle:
             return False
         now_s = time.monotonic()
         if self._quiet_since_s is None:
