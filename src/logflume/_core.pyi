@@ -118,7 +118,7 @@ class Index:
 
     def __init__(self, n_sources: int) -> None: ...
     def extend(self, encoded: bytes) -> None: ...  # ValueError: damaged
-    def resume_before(self, ts_ns: int) -> IndexEntry: ...  # forget entries that reach it; a merge resumed at this goes on
+    def resume_before(self, ts_ns: int) -> IndexEntry: ...  # forget what reaches it: go on there
     @property
     def entries(self) -> int: ...
     def encoded(self) -> bytes: ...  # for another Index to be extended with

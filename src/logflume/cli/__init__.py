@@ -17,12 +17,15 @@ FAILED = 2
 
 INTERRUPTED = 130
 
+_KEPT_BYTES = 4 * 1024 * 1024
+
 
 def main() -> int:
     """Run the command line of this process; return its exit code."""
     _occupy_closed_descriptors()
     # A reader that goes away ends us at once, as it ends cat: the kernel releases all that is held.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    _keep_memory()
     try:
         from logflume.cli.app import run
 
@@ -30,6 +33,11 @@ def main() -> int:
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         return INTERRUPTED
+
+
+def _keep_memory() -> None:
+    """Let glibc reuse the memory of blocks instead of mapping it anew for each: see docs/decisions/0004."""
+    bytearray(_KEPT_BYTES)
 
 
 def _occupy_closed_descriptors() -> None:
