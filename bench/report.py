@@ -86,7 +86,7 @@ def seconds(value: float | None) -> str:
     """Show a time in the unit that suits it."""
     if value is None:
         return ""
-    return f"{value:.3g} s" if value >= 1 else f"{value * 1e3:.3g} ms"
+    return f"{value:.3g} s" if value >= 0.9995 else f"{value * 1e3:.3g} ms"
 
 
 def table_of_contestants(row: Record) -> list[str]:

@@ -140,3 +140,11 @@ def test_the_page_shows_what_is_missing() -> None:
     assert "| merge | wall | ≤ 1 s |  | - | not there yet |" in page
     assert "Left out: logflume (logflume cat is not there yet)." in page
     assert "- CPU: a fast one (seed)" in page
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(0.0009, "0.9 ms"), (0.9994, "999 ms"), (0.9996, "1 s"), (12.345, "12.3 s"), (None, "")]
+)
+def test_times_are_readable(value: float | None, shown: str) -> None:
+    """A time is shown with three digits in the unit that suits it, never with an exponent."""
+    assert report.seconds(value) == shown
