@@ -96,7 +96,6 @@ class Merger:
     def positions(self) -> list[int]: ...  # per source: byte offset up to which all has been given out
     def stats(self) -> Stats: ...
     def take_index(self) -> bytes: ...  # encoded index entries made since the last call
-
     def floors(self) -> list[int]: ...  # per source: highest time given out; `resume` wants it with the position
     def resume(self, source: int, floor_ns: int) -> None: ...  # before anything is fed
     def mark_index(self) -> None: ...  # make an index entry for this place

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
+    from typing_extensions import Self
+
     from logflume.records import Gap, Identity, Position
 
 BLOCK_BYTES = 256 * 1024
@@ -55,7 +57,7 @@ class Reader(Protocol):
         """Release every descriptor, thread and temporary file now. Never raises."""
         ...
 
-    def __enter__(self) -> Reader: ...
+    def __enter__(self) -> Self: ...
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
