@@ -53,7 +53,8 @@ impl Entry {
 
     /// How many records of the levels in `mask` there had been.
     pub fn of_levels(&self, mask: u8) -> u64 {
-        self.levels.iter().zip(0..).filter(|(_, level)| mask & (1_u8 << level) != 0).map(|(count, _)| count).sum()
+        let counts = self.levels.iter().zip(0..).filter(|(_, level)| mask & (1_u8 << level) != 0);
+        counts.fold(0, |sum: u64, (count, _)| sum.saturating_add(*count))
     }
 
     fn is_before(&self, ts: i64) -> bool {
