@@ -20,7 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 from logflume.errors import CursorExpired
 from logflume.sources import local
 from logflume.sources.local import LocalSource
-from logflume.sources.openfile import FINGERPRINT_BYTES
+from logflume.sources.openfile import FINGERPRINT_BYTES, TELLING_BYTES
 
 KEPT = 4  # rotated files
 LINE_BYTES = 40
@@ -105,6 +105,7 @@ class Following(RuleBasedStateMachine):
         self.destroyed: set[int] = set()
         self.unknowable: set[int] = set()  # destroyed before the reader can have seen that they exist
         self.sound = True
+        self.copied_short = False  # a short file was copied and cut: the follower finds the copy, a position does not
         self.harm = 0  # how often something was done that may cost lines
         self._begin(0)
 
@@ -263,9 +264,10 @@ class Following(RuleBasedStateMachine):
     def copytruncate(self) -> None:
         self.make_way()
         shutil.copy2(self.program.path, self.program.first_rotated())
-        if self.holds_newest and (len(self.reader._file.first) < FINGERPRINT_BYTES or not self.is_uncut):
+        if self.holds_newest and (len(self.reader._file.first) < TELLING_BYTES or not self.is_uncut):
             self.destroy(content(self.program.path))  # not known again: it may have grown since, or be another by now
             self._mark_unknowable()
+        self.copied_short |= self.holds_newest and len(self.reader._file.first) < FINGERPRINT_BYTES
         if not self.holds_newest:  # nothing tells of a copy that was made and went while the reader was elsewhere
             self.unknowable |= numbers(content(self.program.path))
         self.program.cut()
@@ -335,7 +337,7 @@ class Following(RuleBasedStateMachine):
         except CursorExpired:
             self.sound = False
             files = [path for path in [*self.program.rotated(), self.program.path] if path.exists()]
-            assert self.harm, "nothing was cut or deleted, and the position does not hold"
+            assert self.harm or self.copied_short, "nothing was cut or deleted, and the position does not hold"
             for path in files:
                 status, data = path.stat(), content(path)
                 same = position.identity.key == f"{status.st_dev}:{status.st_ino}" and data.startswith(first)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gzip
 import os
+import random
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -215,15 +218,15 @@ def test_everything_read_so_far_was_rotated_away(live: LiveFile, reader: LocalRe
 
 def test_oldest_file_goes_while_it_is_read(live: LiveFile) -> None:
     """Retention that removes the file in hand loses nothing: it is read to its end, and the next ones are there."""
-    for name in (b"abc", b"def"):
+    for _ in range(2):
         live.rotate()
-        live.write(name)
+        live.write(LONG)
     with LocalSource(live.path).open() as reader:
         reader.read_block(1)
         rotated(live, 2).unlink()
         live.rotate()
-        live.write(b"ghi")
-        assert drain(reader) == b"irst\nabcdefghi"
+        live.write(b"new\n")
+        assert drain(reader) == b"irst\n" + LONG + LONG + b"new\n"
         assert reader.gaps == []
 
 
@@ -506,3 +509,41 @@ def test_following_leaves_no_descriptor(live: LiveFile, reader: LocalReader) -> 
     assert count() == before
     reader.close()
     assert count() == before - 1
+
+
+# real programs
+
+PROGRAM = """
+import gzip, logging.handlers, os, shutil, sys, time
+
+def pack(source, target):
+    with open(source, "rb") as plain, gzip.open(target, "wb") as packed:
+        shutil.copyfileobj(plain, packed)
+    os.remove(source)
+
+handler = logging.handlers.RotatingFileHandler(sys.argv[1], maxBytes=4000, backupCount=200)
+if sys.argv[2] == "gzip":
+    handler.namer, handler.rotator = "{}.gz".format, pack
+for number in range(5000):
+    handler.emit(logging.LogRecord("x", 20, "", 0, "%010d and some more", (number,), None))
+    if number % 500 == 0:
+        time.sleep(0.01)
+"""
+
+
+@pytest.mark.parametrize("rotation", ["plain", "gzip"])
+def test_rotating_file_handler(log: Path, rotation: str) -> None:
+    """A log that Python's own handler rotates, and compresses, all the time comes whole while it is written."""
+    log.touch()
+    chance = random.Random(1)
+    lines = bytearray()
+    with (
+        subprocess.Popen([sys.executable, "-c", PROGRAM, log, rotation]) as program,
+        LocalSource(log).open() as reader,
+    ):
+        while program.poll() is None:
+            lines += reader.read_block(chance.choice([10, 1000, 100_000]))
+        lines += drain(reader)
+        assert reader.gaps == []
+    assert program.returncode == 0
+    assert bytes(lines) == b"".join(b"%010d and some more\n" % number for number in range(5000))

@@ -14,11 +14,13 @@ that is how a file stays known when rotation compresses it, or copies and trunca
 
 What cannot be done:
 
-- Bytes written between the copy and the cut of a copytruncate, or read too late before a plain truncation, are
-  gone; a Gap says that a cut was seen. A cut file that has grown beyond the reader again is noticed by its first bytes
-  only. Two files that begin with the same FINGERPRINT_BYTES bytes cannot be told apart once the inode does not help.
+- What was written between the copy and the cut of a copytruncate, or not read before a plain truncation, is gone; a
+  Gap says that a cut was seen. A cut file that has grown beyond the reader again is noticed by its first bytes only.
+- A reader opened between the copy and the cut shows what was copied twice. One that had seen less than TELLING_BYTES
+  bytes of a file does not know its copy: then there is a Gap.
+- Two files that begin with the same FINGERPRINT_BYTES bytes cannot be told apart once the inode does not help.
 - A file that is moved out of the set (a name with a date, another folder) is read to its end, through the
-  descriptor; files that come and go there between two reads are never seen.
+  descriptor; what comes and goes whole between two looks is never seen, but for the hole it leaves in the numbers.
 - Several programs that write to the old and to the new file at the same time: what comes late to the old one is missed.
 """
 
@@ -29,7 +31,6 @@ import contextlib
 import os
 import time
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from logflume.abc import BLOCK_BYTES
@@ -37,12 +38,13 @@ from logflume.errors import CursorExpired, SourceFailed, UsageError
 from logflume.records import Gap, GapReason, Identity, Position
 from logflume.sources.ahead import Ahead, View
 from logflume.sources.compressed import MAX_DECODED_BYTES
-from logflume.sources.openfile import FINGERPRINT_BYTES, Cut, OpenFile, Rewritten, key_text
-from logflume.sources.opening import failed, open_regular, shown
-from logflume.sources.rotation import MAX_NUMBER, Key, Member, look, rotated_set, survey
+from logflume.sources.fileset import FileSet, Moved, ends_all
+from logflume.sources.openfile import FINGERPRINT_BYTES, TELLING_BYTES, Cut, OpenFile, Rewritten
+from logflume.sources.opening import failed, shown
+from logflume.sources.rotation import MAX_NUMBER, Member, rotated_set
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from types import TracebackType
 
     from typing_extensions import Self
@@ -57,7 +59,7 @@ MAX_STRETCHES = 1000
 
 _TRIES = 4  # a set that changes while it is looked at is looked at again
 _TURNS = 2 * MAX_NUMBER  # changes of file that one call follows: any set, but not one that is rewritten for ever
-_TELLING_BYTES = 32  # a first line with a time in it is not that of another file
+_ANCHORS = 3  # so many files are looked at for one with TELLING_BYTES
 _PAUSE_S = 0.005  # a rotation that is under way is over then
 
 
@@ -85,22 +87,21 @@ class LocalSource:
             name: what people call it; the path by default.
             max_decoded_bytes: what one compressed file may give.
         """
-        self._path = os.fspath(path)
-        if "\0" in self._path:
+        text = os.fspath(path)
+        if "\0" in text:
             raise UsageError("a path holds no NUL")
-        self._root = None if root is None else os.fspath(root)
-        self._name = name or shown(self._path)
-        self._max_decoded_bytes = max_decoded_bytes
+        root_text = None if root is None else os.fspath(root)
+        self._files = FileSet(text, root_text, name or shown(text), max_decoded_bytes)
 
     @property
     def name(self) -> str:
         """What people call it."""
-        return self._name
+        return self._files.name
 
     @property
     def seekable(self) -> bool:
         """Whether no file of the set is compressed."""
-        return not any(self._is_compressed(member) for member in self.survey())
+        return not any(self._files.is_compressed(member) for member in self._files.survey())
 
     def open(self, start: int | Position = 0) -> LocalReader:
         """Open at a linear offset, or at a position: the file may have been renamed, copied or compressed since.
@@ -115,172 +116,63 @@ class LocalSource:
         for _ in range(_TRIES):
             with contextlib.suppress(Moved):
                 return self._open_at(start) if isinstance(start, Position) else self._open_from(start)
-        detail = f"{shown(self._path)} is replaced faster than it can be opened."
-        raise SourceFailed(Gap(self._name, GapReason.UNREADABLE, detail, "Try again when it has come to rest."))
+        detail = f"{shown(self._files.path)} is replaced faster than it can be opened."
+        raise SourceFailed(Gap(self._files.name, GapReason.UNREADABLE, detail, "Try again when it has come to rest."))
 
     def peek_size(self) -> int | None:
         """Sum of the sizes; None when there is no file, or a compressed one."""
-        members = [member for member in self.survey() if member.regular]
-        if not members or any(self._is_compressed(member) for member in members):
+        members = [member for member in self._files.survey() if member.regular]
+        if not members or any(self._files.is_compressed(member) for member in members):
             return None
         return sum(member.size_bytes for member in members)
 
     def peek_identity(self) -> Identity | None:
         """Identity of the oldest file that has a byte."""
-        found = self.first_identity(self.survey(), min_bytes=1)
+        found = self._files.first_identity(self._files.survey(), min_bytes=1)
         return found[1] if found else None
-
-    def survey(self) -> list[Member]:
-        """Look at the files there are now, oldest first."""
-        return survey(self._path, self._root)
-
-    def is_unchanged(self, member: Member) -> bool:
-        """Whether a file is where it was, and as it was."""
-        return look(member.path, member.age, self._root) == member
-
-    def live_key(self) -> Key | None:
-        """Device and inode of the newest file; None when there is none."""
-        return _key_at(self._path)
-
-    def open_member(self, member: Member) -> OpenFile:
-        """Open one file of the set.
-
-        Raises:
-            SourceFailed: it cannot be read.
-            Moved: it has another name by now.
-        """
-        try:
-            file = OpenFile(open_regular(member.path, self._root), member, self._max_decoded_bytes)
-        except FileNotFoundError:
-            raise Moved from None
-        except OSError as error:
-            raise failed(error, self._name, member.path) from error
-        if file.key != member.key:
-            file.close()
-            raise Moved
-        return file
-
-    def first_identity(self, members: Iterable[Member], *, min_bytes: int) -> tuple[int, Identity] | None:
-        """Return age and identity of the first of these files that can be read and has so many bytes."""
-        for member in members:
-            with contextlib.suppress(Moved, SourceFailed), self.open_member(member) as file:
-                if len(file.first) >= min_bytes:
-                    return file.age, file.identity()
-        return None
-
-    def find(self, members: Sequence[Member], identity: Identity, at: int) -> OpenFile | None:
-        """Open the file of an identity, if it has as many bytes as ``at``, or else its copy.
-
-        Raises:
-            SourceFailed: it is there, and cannot be read.
-        """
-        for member in members:
-            if key_text(member.key) == identity.key:
-                file = self.open_member(member)
-                if file.is_same(identity) and file.may_hold(at):
-                    return file
-                file.close()
-        return self.find_copy(members, identity, at)
-
-    def find_copy(self, members: Sequence[Member], identity: Identity, at: int) -> OpenFile | None:
-        """Open the newest file, of another inode than that of ``identity``, that holds its bytes up to ``at``.
-
-        Raises:
-            SourceFailed: no descriptor is left to look.
-        """
-        for member in reversed(members):
-            if key_text(member.key) == identity.key:
-                continue
-            try:
-                file = self.open_member(member)
-            except Moved:
-                continue
-            except SourceFailed as broken:
-                if _ends_all(broken.gap):
-                    raise
-                continue
-            if file.is_copy(identity) and file.may_hold(at):
-                return file
-            file.close()
-        return None
-
-    def skip(self, file: OpenFile, size: int) -> int:
-        """Skip bytes of a file; close it when that fails.
-
-        Raises:
-            SourceFailed: the disk failed.
-        """
-        try:
-            return file.skip(size)
-        except OSError as error:
-            file.close()
-            raise failed(error, self._name, file.path) from error
-
-    def damage_gaps(self, file: OpenFile, offset: int) -> list[Gap]:
-        """Return the gap at the end of a compressed file that could not be decoded to its end, if so; once."""
-        damage = file.take_damage()
-        if damage is None:
-            return []
-        detail = f"{shown(file.path)} {damage.detail} (noticed at byte {damage.offset} of the compressed file)."
-        next_action = "What lay before is shown; restore the file to see the rest."
-        return [Gap(self._name, damage.reason, detail, next_action, offset=offset)]
-
-    def _is_compressed(self, member: Member) -> bool:
-        if not member.is_packed:
-            return False
-        with contextlib.suppress(Moved, SourceFailed), self.open_member(member) as file:
-            return file.compressed
-        return False
 
     def _open_from(self, start: int) -> LocalReader:
         if start < 0:
             raise UsageError(f"an offset is 0 or more, not {start}")
-        members = self.survey()
+        members = self._files.survey()
         gaps: list[Gap] = []
         left = start
         for index, member in enumerate(members):
             last = index == len(members) - 1
             try:
-                file = self.open_member(member)
+                file = self._files.open_member(member)
             except SourceFailed as broken:
-                if last or _ends_all(broken.gap):
+                if last or ends_all(broken.gap):
                     raise
                 gaps.append(replace(broken.gap, lost_bytes=member.plain_bytes, offset=start - left))
                 continue
-            left -= self.skip(file, left)
+            left -= self._files.skip(file, left)
             if last or not left:
                 file.at += left  # beyond the end: bytes before the offset do not come out when they appear
-                return LocalReader(self, file, Ahead(file.age, members[index + 1 :]), start, gaps)
-            gaps.extend(self.damage_gaps(file, start - left))
+                return LocalReader(self._files, file, Ahead(file.age, members[index + 1 :]), start, gaps)
+            gaps.extend(self._files.damage_gaps(file, start - left))
             file.close()
-        raise self._nothing_there()
+        raise self._files.nothing_there()
 
     def _open_at(self, position: Position) -> LocalReader:
         identity, at = position.identity, position.offset
         if at < 0 or not 0 <= identity.fingerprint_bytes <= FINGERPRINT_BYTES:
             raise UsageError(f"an offset is 0 or more, a fingerprint covers up to {FINGERPRINT_BYTES} bytes")
-        members = self.survey()
-        file = self.find(members, identity, at)
-        if file and self.skip(file, at) < at:
+        members = self._files.survey()
+        file = self._files.find(members, identity, at)
+        if file and self._files.skip(file, at) < at:
             file.close()
             file = None
         if file is None:
-            raise CursorExpired(f"{self._name}: the file of this position was cut, replaced or removed")
+            raise CursorExpired(f"{self._files.name}: the file of this position was cut, replaced or removed")
         index = [member.key for member in members].index(file.key)
         ahead = Ahead(file.age, members[index + 1 :], begun=True)
-        return LocalReader(self, file, ahead, self._before(members[:index]) + at, [])
+        return LocalReader(self._files, file, ahead, self._before(members[:index]) + at, [])
 
     def _before(self, older: Sequence[Member]) -> int:
-        if any(self._is_compressed(member) for member in older):
+        if any(self._files.is_compressed(member) for member in older):
             return 0
         return sum(member.size_bytes for member in older if member.regular)
-
-    def _nothing_there(self) -> Exception:
-        try:
-            os.close(open_regular(self._path, self._root))
-        except OSError as error:
-            return failed(error, self._name, self._path)
-        return Moved()  # it has come just now
 
 
 class LocalReader:
@@ -291,10 +183,10 @@ class LocalReader:
     Memory: one block, FINGERPRINT_BYTES bytes; for a compressed file what ``compressed`` says.
     """
 
-    def __init__(self, source: LocalSource, file: OpenFile, ahead: Ahead, start: int, gaps: list[Gap]) -> None:
+    def __init__(self, files: FileSet, file: OpenFile, ahead: Ahead, start: int, gaps: list[Gap]) -> None:
         self.start = start
         self.gaps = gaps
-        self._source = source
+        self._files = files
         self._file = file
         self._expect(ahead)
         self._offset = start
@@ -349,25 +241,33 @@ class LocalReader:
     def _read(self, max_bytes: int) -> bytes:
         for _ in range(_TURNS):
             try:
-                block = self._file.read(max_bytes)
-            except Rewritten:
-                self._start_over()
+                block = self._read_or_move(max_bytes)
+            except Moved:
                 continue
             except OSError as error:
-                raise failed(error, self._source.name, self._file.path, self._offset) from error
-            self._offset += len(block)
-            if block or not self._go_on():
+                raise failed(error, self._files.name, self._file.path, self._offset) from error
+            if block is not None:
                 return block
         return b""
+
+    def _read_or_move(self, max_bytes: int) -> bytes | None:
+        """Return the next block; None when there may be more in another place, to which it has moved on."""
+        try:
+            block = self._file.read(max_bytes)
+        except Rewritten:
+            self._start_over()
+            return None
+        self._offset += len(block)
+        return block if block or not self._go_on() else None
 
     # one file, cut or overwritten under us
 
     def _start_over(self) -> None:
         file = self._file
-        members = self._source.survey()
-        copy = self._source.find_copy(members, file.identity(), file.at)
+        members = self._files.survey()
+        copy = self._files.find_copy_of_cut(members, file)
         if copy:
-            self._source.skip(copy, file.at)
+            self._files.skip(copy, file.at)
             newer = [member for member in members if member.age < copy.age]
             self._change_to(copy, Ahead(copy.age, newer, begun=True))
             return
@@ -384,11 +284,11 @@ class LocalReader:
 
     def _go_on(self) -> bool:
         """Move on to the next newer file; False while no newer one has a byte."""
-        for gap in self._source.damage_gaps(self._file, self._offset):
+        for gap in self._files.damage_gaps(self._file, self._offset):
             self._add(gap)
-        if not self._ahead.newer and self._source.live_key() == self._file.key:
+        if not self._ahead.newer and self._files.live_key() == self._file.key:
             return False
-        if self._ahead.is_next_rotated and self._source.is_unchanged(self._ahead.newer[0]):
+        if self._ahead.is_next_rotated and self._files.is_unchanged(self._ahead.newer[0]):
             return self._switch()
         view = self._settled_view()
         if self._file.has_more():
@@ -409,7 +309,7 @@ class LocalReader:
         return view
 
     def _view(self) -> View:
-        members = self._source.survey()
+        members = self._files.survey()
         keys = [member.key for member in members]
         index = keys.index(self._file.key) if self._file.key in keys else self._index_of_copy(members)
         if index is not None:
@@ -420,7 +320,7 @@ class LocalReader:
         return self._view_without_trace(members)
 
     def _index_of_copy(self, members: Sequence[Member]) -> int | None:
-        copy = self._source.find_copy(members, self._file.identity(), self._file.at)
+        copy = self._files.find_copy(members, self._file.identity(), self._file.at)
         if copy is None:
             return None
         with copy:
@@ -431,7 +331,12 @@ class LocalReader:
         if self._anchor is None:
             return None
         age, identity = self._anchor
-        anchor = self._source.find(members, identity, 0)
+        try:
+            anchor = self._files.find(members, identity, 0)
+        except SourceFailed as broken:
+            if ends_all(broken.gap):
+                raise
+            return None
         if anchor is None:
             return None
         with anchor:
@@ -452,11 +357,9 @@ class LocalReader:
             if member.is_empty:
                 continue
             try:
-                file = self._source.open_member(member)
-            except Moved:
-                return True
+                file = self._files.open_member(member)
             except SourceFailed as broken:
-                if not member.age or _ends_all(broken.gap):
+                if not member.age or ends_all(broken.gap):
                     raise
                 self._add(replace(broken.gap, lost_bytes=member.plain_bytes, offset=self._offset))
                 continue
@@ -472,11 +375,10 @@ class LocalReader:
         self._expect(ahead)
 
     def _expect(self, ahead: Ahead) -> None:
-        """Remember what lies ahead, and of its newest file the first bytes: by them it is found when ours is gone."""
+        """Remember what lies ahead, and the first bytes of a new file of it: by them it is found when ours is gone."""
         self._ahead = ahead
-        identify = self._source.first_identity
-        newest_first = ahead.newer[::-1]
-        self._anchor = identify(newest_first, min_bytes=_TELLING_BYTES) or identify(newest_first, min_bytes=1)
+        newest = ahead.newer[: -1 - _ANCHORS : -1]
+        self._anchor = self._files.first_identity(newest, min_bytes=TELLING_BYTES)
 
     def _end_stretch(self) -> None:
         self._past.append((self._stretch, self._file.identity()))
@@ -506,7 +408,7 @@ class LocalReader:
         )
 
     def _note(self, reason: GapReason, detail: str, next_action: str, lost_bytes: int | None) -> None:
-        self._add(Gap(self._source.name, reason, detail, next_action, lost_bytes, self._offset))
+        self._add(Gap(self._files.name, reason, detail, next_action, lost_bytes, self._offset))
 
     def _add(self, gap: Gap) -> None:
         if len(self.gaps) < MAX_GAPS:
@@ -514,10 +416,6 @@ class LocalReader:
         else:
             lost_bytes = (self.gaps[-1].lost_bytes or 0) + (gap.lost_bytes or 0)
             self.gaps[-1] = replace(self.gaps[-1], lost_bytes=lost_bytes)
-
-
-class Moved(Exception):
-    """A name stands for another file than a moment ago: look again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -529,16 +427,3 @@ class _Stretch:
 
     def at(self, offset: int) -> int:
         return self.file_start + offset - self.start
-
-
-def _ends_all(gap: Gap) -> bool:
-    """Whether what is missing says nothing about one file: no descriptor is left for any."""
-    return gap.reason is GapReason.NO_DESCRIPTORS
-
-
-def _key_at(path: str) -> Key | None:
-    try:
-        status = Path(path).stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino

@@ -32,6 +32,10 @@ FINGERPRINT_BYTES = 1024
 """How many first bytes of a file tell it from others."""
 
 
+TELLING_BYTES = 32
+"""A first line of so many bytes has a time in it, mostly: it is not that of another file."""
+
+
 class Rewritten(Exception):
     """Bytes that were seen in a file are not in it any more."""
 
@@ -48,7 +52,8 @@ class Cut(enum.Enum):
 class OpenFile:
     """One open file of a set: how far it is read, and whether it is still the same.
 
-    ``at`` counts decoded bytes; ``first`` holds the first FINGERPRINT_BYTES of them.
+    ``at`` counts decoded bytes; ``first`` holds the first FINGERPRINT_BYTES of them; ``seen_mtime_ns`` is when it was
+    last written, as of the last look at its end.
     """
 
     def __init__(self, descriptor: int, member: Member, max_decoded_bytes: int) -> None:
@@ -63,7 +68,7 @@ class OpenFile:
         try:
             status = os.fstat(descriptor)
             self.key = status.st_dev, status.st_ino
-            self._seen_bytes = status.st_size
+            self._see(status)
             _advise(descriptor)
             self._look_at_first()
         except OSError:
@@ -117,9 +122,13 @@ class OpenFile:
         return _digest(self.first[: identity.fingerprint_bytes]) == identity.fingerprint
 
     def is_copy(self, identity: Identity) -> bool:
-        """Tell the same of a file of another inode: bytes enough to tell files apart, or all that it has."""
-        enough = FINGERPRINT_BYTES if len(self.first) == FINGERPRINT_BYTES else len(self.first) or -1
-        return identity.fingerprint_bytes == enough and self.is_same(identity)
+        """Tell the same of a file of another inode: it must have as many first bytes, and enough to tell it by."""
+        covered = identity.fingerprint_bytes
+        return TELLING_BYTES <= covered == len(self.first) and self.is_same(identity)
+
+    def is_grown_copy(self, identity: Identity) -> bool:
+        """Tell the same of a file that may have more bytes than were known; those must be enough for a first time."""
+        return identity.fingerprint_bytes >= TELLING_BYTES and self.is_same(identity)
 
     def may_hold(self, size: int) -> bool:
         """Whether it has so many bytes; of a compressed file nobody knows before they are decoded."""
@@ -137,7 +146,7 @@ class OpenFile:
 
     def forget_cut(self) -> None:
         """Go on where it was read to, whatever was cut off behind."""
-        self._seen_bytes = self._size()
+        self._see(os.fstat(self._io.fileno()))
 
     def unread_bytes(self) -> int:
         """How many bytes were seen behind what was read."""
@@ -198,10 +207,17 @@ class OpenFile:
         if not head.startswith(self.first):
             raise Rewritten
         self.first = head
-        end = self.at + len(block) if block else self._size()
-        if not block and end < self._seen_bytes:
+        if block:
+            self._seen_bytes = max(self._seen_bytes, self.at + len(block))
+            return
+        status = os.fstat(self._io.fileno())
+        if status.st_size < self._seen_bytes:
             raise Rewritten
-        self._seen_bytes = max(self._seen_bytes, end)
+        self._see(status)
+
+    def _see(self, status: os.stat_result) -> None:
+        self._seen_bytes = status.st_size
+        self.seen_mtime_ns = status.st_mtime_ns
 
     def _head(self) -> bytes:
         return os.pread(self._io.fileno(), FINGERPRINT_BYTES, 0)
