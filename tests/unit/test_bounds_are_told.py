@@ -18,6 +18,7 @@ NOT_OF_MEMORY = {
     "MAX_STEPS",  # characters of a bar
     "NO_ROOM_BYTES",
     "SMALL_INDEX_BYTES",
+    "TELLING_BYTES",  # how much of a file tells it from others
 }
 
 

@@ -98,6 +98,10 @@ class LocalSource:
         """What people call it."""
         return self._files.name
 
+    def survey(self) -> list[Member]:
+        """Return the files of the set as they are now, oldest first."""
+        return self._files.survey()
+
     @property
     def seekable(self) -> bool:
         """Whether no file of the set is compressed."""
