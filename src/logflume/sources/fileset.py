@@ -13,17 +13,20 @@ from __future__ import annotations
 
 import contextlib
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from logflume.errors import SourceFailed
 from logflume.records import Gap, GapReason, Identity
-from logflume.sources.openfile import OpenFile, key_text
+from logflume.sources.openfile import TELLING_BYTES, OpenFile, key_text
 from logflume.sources.opening import failed, open_regular, shown
 from logflume.sources.rotation import Key, Member, look, survey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+
+_TRIES = 4  # a set that changes while it is looked at is looked at again
 
 
 class Moved(Exception):
@@ -43,8 +46,28 @@ class FileSet:
         self._max_decoded_bytes = max_decoded_bytes
 
     def survey(self) -> list[Member]:
-        """Look at the files there are now, oldest first."""
-        return survey(self.path, self._root)
+        """Look at the files there are now, oldest first.
+
+        While rotation makes a copy of the newest file, packed or not, that file counts as the rotated one already, and
+        the copy, which may be half done, does not.
+        """
+        members: list[Member] = []
+        for _ in range(_TRIES):
+            members = survey(self.path, self._root)
+            if len(members) < 2 or not _may_be_copying(members[-2], members[-1]):  # noqa: PLR2004 - a file and its copy
+                break
+            with contextlib.suppress(Moved, SourceFailed):
+                if self._is_copy(members[-2], members[-1]):
+                    return [*members[:-2], replace(members[-1], age=1)]
+        return members
+
+    def _is_copy(self, copy: Member, live: Member) -> bool:
+        """Whether one file has, as far as can be read, what the other one begins with."""
+        with self.open_member(copy) as file:
+            first = file.first
+        with self.open_member(live) as file:
+            same = file.first.startswith(first)
+        return same and (copy.is_packed or (len(first) >= TELLING_BYTES and copy.size_bytes <= live.size_bytes))
 
     def is_unchanged(self, member: Member) -> bool:
         """Whether a file is where it was, and as it was."""
@@ -177,3 +200,10 @@ def _key_at(path: str) -> Key | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
+
+
+def _may_be_copying(copy: Member, live: Member) -> bool:
+    """Whether the first rotated file was written later than the newest: else it is older, and finished."""
+    if copy.age != 1 or live.age != 0 or live.is_empty or live.is_packed:
+        return False
+    return copy.mtime_ns > live.mtime_ns or (copy.is_packed and copy.mtime_ns == live.mtime_ns)

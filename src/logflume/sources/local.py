@@ -27,7 +27,6 @@ What cannot be done:
 from __future__ import annotations
 
 import bisect
-import contextlib
 import os
 import time
 from dataclasses import dataclass, replace
@@ -41,7 +40,7 @@ from logflume.sources.compressed import MAX_DECODED_BYTES
 from logflume.sources.fileset import FileSet, Moved, ends_all
 from logflume.sources.openfile import FINGERPRINT_BYTES, TELLING_BYTES, Cut, OpenFile, Rewritten
 from logflume.sources.opening import failed, shown
-from logflume.sources.rotation import MAX_NUMBER, Member, rotated_set
+from logflume.sources.rotation import MAX_NUMBER, Key, Member, rotated_set
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -118,8 +117,10 @@ class LocalSource:
             CursorExpired: the file of the position was cut, replaced or removed.
         """
         for _ in range(_TRIES):
-            with contextlib.suppress(Moved):
+            try:
                 return self._open_at(start) if isinstance(start, Position) else self._open_from(start)
+            except Moved:
+                time.sleep(_PAUSE_S)
         detail = f"{shown(self._files.path)} is replaced faster than it can be opened."
         raise SourceFailed(Gap(self._files.name, GapReason.UNREADABLE, detail, "Try again when it has come to rest."))
 
@@ -152,11 +153,18 @@ class LocalSource:
                 continue
             left -= self._files.skip(file, left)
             if last or not left:
+                self._require_still(members, file)
                 file.at += left  # beyond the end: bytes before the offset do not come out when they appear
                 return LocalReader(self._files, file, Ahead(file.age, members[index + 1 :]), start, gaps)
             gaps.extend(self._files.damage_gaps(file, start - left))
             file.close()
         raise self._files.nothing_there()
+
+    def _require_still(self, members: Sequence[Member], file: OpenFile) -> None:
+        """Look once more now that a file is held, for nobody else can have its inode from now on."""
+        if _outline(self._files.survey()) != _outline(members):
+            file.close()
+            raise Moved
 
     def _open_at(self, position: Position) -> LocalReader:
         identity, at = position.identity, position.offset
@@ -196,6 +204,7 @@ class LocalReader:
         self._offset = start
         self._stretch = _Stretch(start, file.at)
         self._past: list[tuple[_Stretch, Identity]] = []
+        self._unreadable: set[Key] = set()  # files ahead that are told to be so already
         self._failed: Gap | None = None
         self._closed = False
 
@@ -256,6 +265,8 @@ class LocalReader:
 
     def _read_or_move(self, max_bytes: int) -> bytes | None:
         """Return the next block; None when there may be more in another place, to which it has moved on."""
+        if not self._file.first and self._file.has_more() and self._take_copy_of_blank():
+            return None
         try:
             block = self._file.read(max_bytes)
         except Rewritten:
@@ -263,6 +274,19 @@ class LocalReader:
             return None
         self._offset += len(block)
         return block if block or not self._go_on() else None
+
+    def _take_copy_of_blank(self) -> bool:
+        """Go back from a file of which nothing had been seen to the copies that were made of it meanwhile, if any."""
+        members = self._files.survey()
+        age = next((member.age for member in members if member.key == self._file.key), None)
+        if age is None:
+            return False
+        copies = [member for member in members if member.age > age and member.mtime_ns > self._file.seen_mtime_ns]
+        if not copies:
+            return False
+        file = self._files.open_member(copies[0])
+        self._change_to(file, Ahead(file.age, members[members.index(copies[0]) + 1 :], begun=True))
+        return True
 
     # one file, cut or overwritten under us
 
@@ -276,7 +300,8 @@ class LocalReader:
             self._change_to(copy, Ahead(copy.age, newer, begun=True))
             return
         cut = file.find_cut()
-        self._note_cut(cut, file.path, file.unread_bytes())
+        if file.at or file.unread_bytes():  # or else nothing was seen of it
+            self._note_cut(cut, file.path, file.unread_bytes())
         if cut is Cut.AHEAD:
             file.forget_cut()
             return
@@ -292,15 +317,12 @@ class LocalReader:
             self._add(gap)
         if not self._ahead.newer and self._files.live_key() == self._file.key:
             return False
-        if self._ahead.is_next_rotated and self._files.is_unchanged(self._ahead.newer[0]):
-            return self._switch()
+        if self._ahead.is_next_rotated and self._take_unchanged(self._ahead.newer[0]):
+            return True
         view = self._settled_view()
         if self._file.has_more():
             return True  # written before the writer went on to a newer file
-        self._note_missing(view)
-        self._ahead.accept(view)
-        self._expect(self._ahead)
-        return self._switch()
+        return self._take_next(view)
 
     def _settled_view(self) -> View:
         """Look ahead; once more when something is missing, since a rotation may be under way."""
@@ -355,21 +377,53 @@ class LocalReader:
         age = newer[0].age + 1 if newer else 1
         return View(age, newer, missing=len(self._ahead.newer) + 1 if unsure else 0, is_guess=True)
 
-    def _switch(self) -> bool:
-        """Open the next newer file that has a byte; False when there is none."""
-        for member in self._ahead.newer:
-            if member.is_empty:
+    def _take_unchanged(self, member: Member) -> bool:
+        """Go on with the next file, without looking at the others, if it is where it was, and as it was."""
+        try:
+            file = self._files.open_member(member)
+        except (Moved, SourceFailed):
+            return False
+        if not self._files.is_unchanged(member):
+            file.close()
+            return False
+        self._change_to(file, self._ahead.passed_to(member))
+        return True
+
+    def _take_next(self, view: View) -> bool:
+        """Go on with the next file that has a byte and can be read; False when there is none."""
+        unreadable: dict[Key, Gap] = {}
+        for member in view.newer:
+            if member.is_empty or member.key in self._unreadable:
                 continue
             try:
                 file = self._files.open_member(member)
             except SourceFailed as broken:
                 if not member.age or ends_all(broken.gap):
+                    self._accept(view, unreadable)
                     raise
-                self._add(replace(broken.gap, lost_bytes=member.plain_bytes, offset=self._offset))
+                unreadable[member.key] = replace(broken.gap, lost_bytes=member.plain_bytes, offset=self._offset)
                 continue
+            self._require_still(view, file)
+            self._accept(view, unreadable)
             self._change_to(file, self._ahead.passed_to(member))
             return True
+        self._accept(view, unreadable)
         return False
+
+    def _require_still(self, view: View, file: OpenFile) -> None:
+        """Look once more now that the next file is held, for nobody else can have its inode from now on."""
+        again = self._view()
+        if (again.age, again.missing, _outline(again.newer)) != (view.age, view.missing, _outline(view.newer)):
+            file.close()
+            raise Moved
+
+    def _accept(self, view: View, unreadable: dict[Key, Gap]) -> None:
+        self._note_missing(view)
+        for gap in unreadable.values():
+            self._add(gap)
+        self._unreadable = {member.key for member in view.newer} & (self._unreadable | unreadable.keys())
+        self._ahead.accept(view)
+        self._expect(self._ahead)
 
     def _change_to(self, file: OpenFile, ahead: Ahead) -> None:
         self._end_stretch()
@@ -431,3 +485,8 @@ class _Stretch:
 
     def at(self, offset: int) -> int:
         return self.file_start + offset - self.start
+
+
+def _outline(members: Sequence[Member]) -> list[tuple[Key, bool]]:
+    """Return by what two looks at files are compared: that a file grows makes no difference."""
+    return [(member.key, member.is_empty) for member in members]

@@ -53,7 +53,7 @@ class OpenFile:
     """One open file of a set: how far it is read, and whether it is still the same.
 
     ``at`` counts decoded bytes; ``first`` holds the first FINGERPRINT_BYTES of them; ``seen_mtime_ns`` is when it was
-    last written, as of the last look at its end.
+    last written, as of the last look at its end at which it had bytes.
     """
 
     def __init__(self, descriptor: int, member: Member, max_decoded_bytes: int) -> None:
@@ -62,6 +62,7 @@ class OpenFile:
         self.age = member.age
         self.at = 0
         self.first = b""
+        self.seen_mtime_ns = 0
         self._max_decoded_bytes = max_decoded_bytes
         self._decoder: Decoder | None = None
         self._damage_taken = False
@@ -217,7 +218,8 @@ class OpenFile:
 
     def _see(self, status: os.stat_result) -> None:
         self._seen_bytes = status.st_size
-        self.seen_mtime_ns = status.st_mtime_ns
+        if status.st_size or not self.seen_mtime_ns:  # of an empty file, what counts is since when it may be another
+            self.seen_mtime_ns = status.st_mtime_ns
 
     def _head(self) -> bytes:
         return os.pread(self._io.fileno(), FINGERPRINT_BYTES, 0)
