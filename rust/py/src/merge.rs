@@ -111,6 +111,8 @@ pub struct Merger {
     // Not for waiting: one thread uses a merger at a time. The lock keeps a mistake from being worse
     // than slow, and lets `stats` be asked for from another thread.
     core: Mutex<CoreMerger<Block>>,
+    /// Its index entries are of as many sources as it began with.
+    is_indexed: bool,
 }
 
 impl Merger {
@@ -160,10 +162,13 @@ impl Merger {
         };
         let core = CoreMerger::new(n_sources, Options { output, dedup, scan, index_every_bytes })
             .map_err(|error| bad_format(&error))?;
-        Ok(Merger { core: Mutex::new(core) })
+        Ok(Merger { core: Mutex::new(core), is_indexed: index_every_bytes > 0 })
     }
 
     fn add(&self, py: Python<'_>) -> PyResult<usize> {
+        if self.is_indexed {
+            return Err(PyRuntimeError::new_err("while index entries are made, no source can be added"));
+        }
         py.detach(|| self.lock().add()).map_err(|error| bad_format(&error))
     }
 
