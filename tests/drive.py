@@ -17,12 +17,13 @@ MAX_TAKES = 1_000_000
 
 @dataclass
 class Feeder:
-    """Gives one source to a merger, block by block, whole or through a scanner of its own."""
+    """Gives one source to a merger, block by block: as it is, or scanned apart, or scanned by guess first."""
 
     merger: Merger
     source: int
     blocks: list[bytes]
     scanned: bool
+    guessed: bool = False
     finished: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
@@ -36,7 +37,10 @@ class Feeder:
             self._finish()
 
     def _feed(self, block: bytes) -> None:
-        if self.scanner:
+        if self.scanner and self.guessed:
+            prescan = self.scanner.prescanner().prescan(block)
+            self.merger.push(self.source, self.scanner.scan_prescanned(prescan))
+        elif self.scanner:
             self.merger.push(self.source, self.scanner.scan(block))
         else:
             self.merger.feed(self.source, block)
@@ -68,11 +72,12 @@ class Drive:
     def __post_init__(self) -> None:
         self.taken: list[bytes] = []
         self.feeders = [
-            Feeder(
-                self.merger, number, list(blocks), self.luck.random() < 0.5 if self.scanned is None else self.scanned
-            )
+            Feeder(self.merger, number, list(blocks), self._is_scanned(), guessed=self.luck.random() < 0.5)
             for number, blocks in enumerate(self.sources)
         ]
+
+    def _is_scanned(self) -> bool:
+        return self.luck.random() < 0.5 if self.scanned is None else self.scanned
 
     def run(self) -> bytes:
         """Merge to the end and return everything."""

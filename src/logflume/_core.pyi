@@ -32,14 +32,28 @@ class Batch:
     def records(self) -> int: ...
     @property
     def bytes(self) -> int: ...
+    @property
+    def timed(self) -> bool: ...  # its source has had a time by its end
 
 @final
 class Scanner:
     """Splits one source into timed records, and filters them. State: an open record, a running time."""
 
     def scan(self, block: bytes) -> Batch: ...
+    def prescanner(self) -> Prescanner: ...
+    def scan_prescanned(self, prescan: Prescan) -> Batch: ...  # the same as scan() of its block
     def finish(self) -> Batch: ...  # the source ended: the open record is complete
     def flush(self) -> Batch: ...  # nothing more for now: give the open record's whole lines
+
+@final
+class Prescanner:
+    """Scans blocks of a source by guess, before those before them are scanned; in any thread."""
+
+    def prescan(self, block: bytes) -> Prescan: ...
+
+@final
+class Prescan:
+    """One block, scanned by guess. Opaque."""
 
 class Counts(TypedDict):
     """What was scanned; levels are all unknown unless they were wanted."""

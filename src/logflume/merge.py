@@ -1,18 +1,15 @@
 """Many sources into one stream of blocks: the drivers around the core's merge.
 
-Holds: for each source at most two blocks (one merged from, one scanned ahead) and one record; and the
+Holds: for each source at most the block merged from, those scanned ahead (``readahead``) and one record; and the
        block given out. Closing at any point releases descriptors and threads at once.
-Plan:  the core says which source it wants. Up to ``workers`` threads read and scan ahead, each source in
-       at most one of them at a time; the caller's thread merges. A source that fails becomes a Gap, and
-       the others go on.
+Plan:  the core says which source it wants. Up to ``workers`` threads read and scan ahead; the caller's thread
+       merges. A source that fails becomes a Gap, and the others go on.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import os
-import queue
 import threading
 import time
 import weakref
@@ -20,14 +17,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from logflume import _core
-from logflume.abc import BLOCK_BYTES
 from logflume.cursor import Cursor, Mark
 from logflume.errors import BadPattern, SourceFailed, UsageError
+from logflume.readahead import ScannedAhead, Stopped, Workers
 from logflume.records import Dedup, Level, Output, SourceReport
 
 if TYPE_CHECKING:
     from asyncio import Future
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Iterator, Sequence
     from types import TracebackType
 
     from typing_extensions import Self
@@ -38,17 +35,9 @@ if TYPE_CHECKING:
 MAX_RECORD_BYTES = 1024 * 1024
 """A longer record passes in pieces."""
 
-READ_AHEAD_BYTES = 64 * 1024 * 1024
-"""What all sources together may read at once: with very many of them, each reads smaller blocks."""
-
-MIN_BLOCK_BYTES = 32 * 1024
-
 GIVEN_BYTES = 112 * 1024
 """Size of the blocks given out: below the 128 KiB from which glibc maps each allocation anew, whose page
 faults cost as much as the whole merge (docs/decisions/0004)."""
-
-MAX_WORKERS = 32
-"""Threads that read ahead, for any number of sources."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,11 +127,6 @@ def where(
         raise UsageError(f"since_ns and until_ns are nanoseconds since 1970 in 64 bits: {error}") from None
 
 
-def block_bytes_for(sources: int) -> int:
-    """Bytes that each of so many sources reads at a time."""
-    return max(MIN_BLOCK_BYTES, min(BLOCK_BYTES, READ_AHEAD_BYTES // max(sources, 1)))
-
-
 def iter_merged(
     sources: Sequence[Source],
     how: How | None = None,
@@ -163,7 +147,7 @@ def iter_merged(
 
     Order:  exact when each source is sorted; a late record keeps its place in its source.
     Loss:   none; what cannot be read is a Gap in ``.gaps``.
-    Memory: two blocks and one record for each source, and the block given out.
+    Memory: for each source one block, those scanned ahead and one record; and the block given out.
     """
     return Merged(sources, how or How(), start=start, workers=workers, block_bytes=block_bytes)
 
@@ -193,23 +177,23 @@ class Merged:
         self._last_cursor: Cursor | None = None
         marks = start.marks_for(sources) if start else [None] * len(sources)
         self._inputs = [_Input(*each) for each in zip(sources, range(len(sources)), marks, strict=True)]
-        self._ahead = _ReadAhead(len(sources), workers)
+        self._workers = Workers(len(sources), workers)
         # For a merge that is dropped and not closed.
-        self._dropped = weakref.finalize(self, _close_dropped, self._ahead, self._inputs)
+        self._dropped = weakref.finalize(self, _close_dropped, self._workers, self._inputs)
         self._dropped.atexit = False
         try:
-            self._open(block_bytes_for(len(sources)))
+            self._open()
         except BaseException:
             self.close()
             raise
 
-    def _open(self, read_bytes: int) -> None:
+    def _open(self) -> None:
         for entry in self._inputs:
             if entry.mark is not None:
                 self._merger.resume(entry.number, entry.mark.floor_ns)
-            entry.open(self._merger, read_bytes)
+            entry.open(self._merger, len(self._inputs))
         for entry in self._inputs:
-            entry.read_ahead(self._ahead)
+            entry.start(self._workers)
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -222,7 +206,7 @@ class Merged:
             Exception: whatever a source raised that is no SourceFailed; once, and all is released.
         """
         try:
-            with self._working, contextlib.suppress(_Stopped):
+            with self._working, contextlib.suppress(Stopped):
                 if block := self._next_block():
                     return block
         except BaseException:
@@ -239,7 +223,7 @@ class Merged:
             # Nothing may be wanted although there is more: Output.NONE gives nothing out.
             for number in self._merger.wanted():
                 if not self._stopped:
-                    self._inputs[number].feed(self._merger, self._ahead)
+                    self._inputs[number].feed(self._merger)
         return b""
 
     @property
@@ -280,7 +264,7 @@ class Merged:
                 return
             self._closed = True
             self._dropped.detach()
-            self._ahead.close()
+            self._workers.close()
             try:
                 self._last_cursor = self.cursor()
             finally:
@@ -329,62 +313,8 @@ async def _close_opened(opening: Future[Merged]) -> None:
         await asyncio.to_thread(opening.result().close)
 
 
-class _Stopped(Exception):
-    """The merge was closed in another thread meanwhile."""
-
-
-class _ReadAhead:
-    """Threads that read and scan, each source in one of them at a time.
-
-    Not ``concurrent.futures``: that loads ``logging``, and costs 20 µs a block where this costs 2.
-    """
-
-    def __init__(self, sources: int, workers: int | None) -> None:
-        if workers is None:
-            workers = os.cpu_count() or 1
-        self._due: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._threads: list[threading.Thread] = []
-        for number in range(min(workers, sources, MAX_WORKERS)):
-            thread = threading.Thread(target=self._work, name=f"logflume-read-{number}", daemon=True)
-            try:
-                thread.start()
-            except RuntimeError:  # the system gives no more of them: those that there are, if any, read more each
-                break
-            self._threads.append(thread)
-
-    def __bool__(self) -> bool:
-        return bool(self._threads)
-
-    def submit(self, read: Callable[[], None]) -> None:
-        self._due.put(read)
-
-    def _work(self) -> None:
-        while (read := self._due.get()) is not None:
-            read()
-
-    def close(self) -> None:
-        """End the threads; waits for the reads under way."""
-        for _ in self._threads:
-            self._due.put(None)
-        for thread in self._threads:
-            thread.join()
-
-    def close_behind(self, release: Callable[[], None]) -> None:
-        """Do the same and then ``release``, but in one of the threads: this waits for nothing."""
-        if self._threads:
-            self._due.put(functools.partial(self._close_from_within, release))
-        else:
-            release()
-
-    def _close_from_within(self, release: Callable[[], None]) -> None:
-        self._threads.remove(threading.current_thread())
-        self.close()
-        release()
-        self._due.put(None)
-
-
 class _Input:
-    """One source while it is merged: its reader, its scanner, and the batch that is being made ahead."""
+    """One source while it is merged."""
 
     def __init__(self, source: Source, number: int, mark: Mark | None) -> None:
         self.source = source
@@ -392,22 +322,17 @@ class _Input:
         self.mark = mark
         self.state = "reading"
         self.open_s = 0.0
-        self.bytes_read = 0
         self._failure: Gap | None = None
         self._reader: Reader | None = None
         self._scanner: _core.Scanner | None = None
-        self._ahead = False
-        self._stopped = False
-        self._ready: queue.SimpleQueue[_core.Batch | BaseException | None] = queue.SimpleQueue()
-        self._read_bytes = BLOCK_BYTES
+        self._ahead: ScannedAhead | None = None
 
-    def open(self, merger: _core.Merger, read_bytes: int) -> None:
-        """Open the source; one that fails has ended, with its Gap.
+    def open(self, merger: _core.Merger, sources: int) -> None:
+        """Open the source, one of so many; one that fails has ended, with its Gap.
 
         Raises:
             CursorExpired: what its mark names is gone.
         """
-        self._read_bytes = read_bytes
         self._scanner = merger.scanner(self.number)
         start: int | Position = 0
         if self.mark is not None and self.mark.position is not None:
@@ -415,61 +340,36 @@ class _Input:
         began = time.perf_counter()
         try:
             self._reader = self.source.open(start)
+            self._ahead = ScannedAhead(self._reader, self._scanner, sources)
         except SourceFailed as failure:
             self._end(merger, failure.gap)
         self.open_s = time.perf_counter() - began
 
-    def read_ahead(self, ahead: _ReadAhead) -> None:
-        """Have the next block read and scanned in another thread, if there is one."""
-        if ahead and self.state == "reading":
-            self._ahead = True
-            ahead.submit(self.scan_ahead)
-
-    def scan_ahead(self) -> None:
-        """Do what was asked for by ``read_ahead``; what goes wrong is raised where the batch is taken."""
-        if self._stopped:
-            return
-        try:
-            self._ready.put(self._scan_next())
-        except BaseException as error:  # noqa: BLE001 - the edge of a thread
-            self._ready.put(error)
+    def start(self, workers: Workers) -> None:
+        """Have it read ahead in these threads, if there are any."""
+        if self._ahead is not None:
+            self._ahead.start(workers)
 
     def stop(self) -> None:
-        """Begin no other read ahead, and let ``feed`` wait for none: it raises _Stopped. From any thread."""
-        self._stopped = True
-        self._ready.put(_Stopped())
+        """Begin no other read, and let ``feed`` wait for none: it raises Stopped. From any thread."""
+        if self._ahead is not None:
+            self._ahead.stop()
 
-    def feed(self, merger: _core.Merger, ahead: _ReadAhead) -> None:
+    def feed(self, merger: _core.Merger) -> None:
         """Push the next batch, or the end."""
         try:
-            batch = self._next_batch()
+            batch = self._ahead.take() if self._ahead is not None else None
         except SourceFailed as failure:
             self._end(merger, failure.gap)
             return
         if batch is None:
             self._end(merger)
-            return
-        self.read_ahead(ahead)
-        merger.push(self.number, batch)
+        else:
+            merger.push(self.number, batch)
 
-    def _next_batch(self) -> _core.Batch | None:
-        if not self._ahead:
-            return self._scan_next()
-        self._ahead = False
-        batch = self._ready.get()
-        if isinstance(batch, BaseException):
-            raise batch
-        return batch
-
-    def _scan_next(self) -> _core.Batch | None:
-        """Read and scan one block, in whichever thread; None at the end."""
-        if self._reader is None or self._scanner is None:
-            return None
-        block = self._reader.read_block(self._read_bytes)
-        if not block:
-            return None
-        self.bytes_read += len(block)
-        return self._scanner.scan(block)
+    @property
+    def bytes_read(self) -> int:
+        return 0 if self._ahead is None else self._ahead.bytes_read
 
     def _end(self, merger: _core.Merger, failure: Gap | None = None) -> None:
         self.state = "done" if failure is None else "failed"
@@ -499,11 +399,11 @@ class _Input:
             self._reader.close()
 
 
-def _close_dropped(ahead: _ReadAhead, inputs: Sequence[_Input]) -> None:
+def _close_dropped(workers: Workers, inputs: Sequence[_Input]) -> None:
     """Do what ``Merged.close`` does, but wait for no read: who collects garbage may hold what that waits for."""
     for entry in inputs:
         entry.stop()
-    ahead.close_behind(functools.partial(_close_all, inputs))
+    workers.close_behind(functools.partial(_close_all, inputs))
 
 
 def _close_all(inputs: Sequence[_Input]) -> None:

@@ -223,7 +223,6 @@ def test_a_record_of_blank_lines() -> None:
     assert_small(run("one-record-of-blank-lines", 5_000_000), 5_000_000)
 
 
-@pytest.mark.xfail(reason="of lines without a time the table takes 24 times their bytes, in each source", strict=True)
 def test_many_logs_of_blank_lines() -> None:
     """What many sources take together stays bounded by their number, whatever their lines are."""
     assert run("blank", 1_000_000, sources=30).peak_bytes <= 128 * MIB

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from logflume.errors import CursorExpired, SourceFailed, UsageError
-from logflume.merge import MAX_WORKERS, How, Merged, block_bytes_for, iter_merged
+from logflume.merge import How, Merged, iter_merged
+from logflume.readahead import MAX_WORKERS, block_bytes_for, blocks_ahead_for
 from logflume.records import Dedup, Gap, GapReason, Identity, Output, Position
 from logflume.sources.local import LocalSource
 from logflume.sources.memory import BytesSource
@@ -192,6 +193,7 @@ def test_many_sources_read_smaller_blocks() -> None:
     assert block_bytes_for(0) == block_bytes_for(1) == block_bytes_for(256) == 256 * 1024
     assert block_bytes_for(1000) == 64 * 1024 * 1024 // 1000
     assert block_bytes_for(100_000) == 32 * 1024
+    assert [blocks_ahead_for(count) for count in (0, 1, 128, 129, 1000, 100_000)] == [2, 2, 2, 1, 1, 1]
 
 
 def test_a_system_without_threads_still_reads(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,10 +214,10 @@ def test_a_system_without_threads_still_reads(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_threads_are_bounded() -> None:
-    """However many workers are asked for, there are at most as many threads as sources, and never more than a few."""
+    """However many workers are asked for, there are at most two threads a source, and never more than a few."""
     before = threading.active_count()
     with iter_merged([BytesSource(str(number), b"") for number in range(3)], workers=50):
-        assert threading.active_count() - before <= 3
+        assert threading.active_count() - before <= 6
     with iter_merged([BytesSource(str(number), b"") for number in range(MAX_WORKERS + 5)], workers=1000):
         assert threading.active_count() - before <= MAX_WORKERS
 

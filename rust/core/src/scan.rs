@@ -11,6 +11,10 @@
 //!        wherever the blocks were cut.
 //! Not here: order among sources, writing.
 
+mod prescan;
+
+pub use prescan::{Prescan, Prescanner};
+
 use std::sync::Arc;
 
 use crate::filter::{Filter, Hits};
@@ -18,6 +22,8 @@ use crate::json::{self, Nobody, Value, Visit};
 use crate::level::{self, Level};
 use crate::masks::Masks;
 use crate::stamp;
+
+use prescan::Guess;
 
 /// Time of lines before the first timed one of their source.
 pub const UNTIMED: i64 = i64::MIN;
@@ -243,9 +249,13 @@ impl Scanner {
     /// # Errors
     /// The time format cannot be used.
     pub fn new(settings: &Settings) -> Result<Self, stamp::BadFormat> {
-        Ok(Scanner {
-            stamps: stamp::Reader::new(&settings.stamps)?,
-            settings: settings.clone(),
+        Ok(Scanner::with(settings.clone(), stamp::Reader::new(&settings.stamps)?))
+    }
+
+    fn with(settings: Settings, stamps: stamp::Reader) -> Self {
+        Scanner {
+            settings,
+            stamps,
             masks: Masks::default(),
             tail: Vec::new(),
             tail_base: 0,
@@ -255,7 +265,7 @@ impl Scanner {
             floor: UNTIMED,
             counts: Counts::default(),
             records: Vec::new(),
-        })
+        }
     }
 
     /// Go on in the middle of a source whose latest effective time was `floor`.
@@ -273,6 +283,10 @@ impl Scanner {
     /// # Panics
     /// If the block is 4 GiB or larger.
     pub fn scan<B: AsRef<[u8]>>(&mut self, block: B) -> Batch<B> {
+        self.scan_with(block, None)
+    }
+
+    fn scan_with<B: AsRef<[u8]>>(&mut self, block: B, guess: Option<Guess>) -> Batch<B> {
         let bytes = block.as_ref();
         assert!(u32::try_from(bytes.len()).is_ok(), "a block is smaller than 4 GiB");
         self.counts.bytes += bytes.len() as u64;
@@ -280,8 +294,10 @@ impl Scanner {
         let from = self.grow_tail(bytes);
         let head_records = self.records.len();
         let (head, head_base) = self.split_tail();
-        if from < bytes.len() {
-            self.scan_block(bytes, from, block_base);
+        match guess.filter(|guess| guess.fits(from, self.floor)) {
+            Some(guess) => self.adopt(guess, block_base),
+            None if from < bytes.len() => self.scan_block(bytes, from, block_base),
+            None => {}
         }
         let in_block = &self.records[head_records..];
         let seamless_from = if self.is_seamless(in_block) { head_records } else { self.records.len() };

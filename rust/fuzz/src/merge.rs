@@ -159,7 +159,12 @@ impl<'a> Drive<'a> {
         match (&mut self.scanners[source], block) {
             (None, Some(block)) => self.merger.feed(source, block),
             (Some(scanner), Some(block)) => {
-                let batch = scanner.scan(block);
+                let batch = if self.luck.below(2) == 0 {
+                    scanner.scan(block)
+                } else {
+                    let prescan = scanner.prescanner().prescan(block);
+                    scanner.scan_prescanned(prescan)
+                };
                 self.merger.push(source, batch);
             }
             (scanner, None) => {

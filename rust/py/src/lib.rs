@@ -17,7 +17,7 @@ mod _core {
     #[pymodule_export]
     use crate::index::Index;
     #[pymodule_export]
-    use crate::merge::{Batch, Filter, Merger, Scanner};
+    use crate::merge::{Batch, Filter, Merger, Prescan, Prescanner, Scanner};
 
     use pyo3::prelude::*;
 

@@ -4,7 +4,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use logflume_core::filter::{BadPattern, Filter as CoreFilter, Pattern};
 use logflume_core::merge::{Merger as CoreMerger, Options, Output};
-use logflume_core::scan::{Batch as CoreBatch, Counts, Scanner as CoreScanner, Settings};
+use logflume_core::scan::{
+    Batch as CoreBatch, Counts, Prescan as CorePrescan, Prescanner as CorePrescanner, Scanner as CoreScanner, Settings,
+    UNTIMED,
+};
 use logflume_core::stamp;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -62,11 +65,17 @@ pub struct Batch {
     core: Option<CoreBatch<Block>>,
     records: usize,
     bytes: usize,
+    timed: bool,
 }
 
 impl Batch {
     fn new(core: CoreBatch<Block>) -> Self {
-        Batch { records: core.records().len(), bytes: core.held_bytes(), core: Some(core) }
+        Batch {
+            records: core.records().len(),
+            bytes: core.held_bytes(),
+            timed: core.floor != UNTIMED,
+            core: Some(core),
+        }
     }
 }
 
@@ -83,6 +92,12 @@ impl Batch {
     fn bytes(&self) -> usize {
         self.bytes
     }
+
+    /// Whether its source has had a time by its end.
+    #[getter]
+    fn timed(&self) -> bool {
+        self.timed
+    }
 }
 
 /// Splits one source into timed records.
@@ -96,6 +111,17 @@ impl Scanner {
         Ok(Batch::new(py.detach(|| self.0.scan(block))))
     }
 
+    fn prescanner(&self) -> Prescanner {
+        Prescanner(self.0.prescanner())
+    }
+
+    fn scan_prescanned(&mut self, py: Python<'_>, prescan: &mut Prescan) -> PyResult<Batch> {
+        let Some(prescan) = prescan.0.take() else {
+            return Err(PyValueError::new_err("this block has been taken already"));
+        };
+        Ok(Batch::new(py.detach(|| self.0.scan_prescanned(prescan))))
+    }
+
     fn finish(&mut self, py: Python<'_>) -> Batch {
         Batch::new(py.detach(|| self.0.finish()))
     }
@@ -104,6 +130,22 @@ impl Scanner {
         Batch::new(py.detach(|| self.0.flush()))
     }
 }
+
+/// Scans blocks of one source before those before them are.
+#[pyclass(module = "logflume._core", frozen)]
+pub struct Prescanner(CorePrescanner);
+
+#[pymethods]
+impl Prescanner {
+    fn prescan(&self, py: Python<'_>, block: Block) -> PyResult<Prescan> {
+        let block = checked(block)?;
+        Ok(Prescan(Some(py.detach(|| self.0.prescan(block)))))
+    }
+}
+
+/// A block scanned on its own.
+#[pyclass(module = "logflume._core")]
+pub struct Prescan(Option<CorePrescan<Block>>);
 
 /// Merges n sources by time.
 #[pyclass(module = "logflume._core", frozen)]
