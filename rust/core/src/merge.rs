@@ -41,6 +41,11 @@ pub struct Options {
     pub index_every_bytes: u64,
 }
 
+/// From so many sources on, processors do not see any more that each of them is read from front to back.
+const HARDWARE_STREAMS: usize = 32;
+
+const CACHE_LINE_BYTES: usize = 64;
+
 /// What has come out so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Given {
@@ -66,7 +71,8 @@ enum State {
 }
 
 struct Input<B> {
-    scanner: Option<Scanner>,
+    /// In a place of its own: the rest is looked at all the time.
+    scanner: Option<Box<Scanner>>,
     /// Holds the next record; None only if there is none.
     current: Option<Batch<B>>,
     /// That record's number.
@@ -83,7 +89,7 @@ struct Input<B> {
 impl<B: AsRef<[u8]>> Input<B> {
     fn new(scanner: Scanner) -> Self {
         Input {
-            scanner: Some(scanner),
+            scanner: Some(Box::new(scanner)),
             current: None,
             next: 0,
             later: VecDeque::new(),
@@ -139,6 +145,17 @@ impl<B: AsRef<[u8]>> Input<B> {
         self.position = batch.end_of(last);
         self.given_floor = last.ts;
         self.drop_used();
+    }
+
+    /// Have the bytes of the next record come from memory meanwhile; it is some time until its turn.
+    #[inline]
+    fn load_next(&self) {
+        if let Some((batch, [next, ..])) = self.upcoming() {
+            let bytes = batch.bytes(next);
+            for line in bytes.iter().step_by(CACHE_LINE_BYTES).take(2) {
+                std::hint::black_box(*line);
+            }
+        }
     }
 
     #[inline]
@@ -209,7 +226,7 @@ impl<B: AsRef<[u8]>> Merger<B> {
     /// Take the scanner of a source out, to scan in another thread; its batches come back by `push`.
     /// None if it is out already.
     pub fn scanner(&mut self, source: usize) -> Option<Scanner> {
-        self.inputs[source].scanner.take()
+        self.inputs[source].scanner.take().map(|scanner| *scanner)
     }
 
     /// Go on in the middle of a source whose latest effective time was `floor`; before anything is fed.
@@ -388,6 +405,9 @@ impl<B: AsRef<[u8]>> Merger<B> {
         let (limit, rival) = self.tree.runner_up();
         self.run(source, limit, rival, budget);
         let key = self.inputs[source].key();
+        if self.inputs.len() > HARDWARE_STREAMS {
+            self.inputs[source].load_next();
+        }
         self.tree.replay(key);
         self.mark_if_due();
         true

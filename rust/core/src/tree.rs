@@ -60,31 +60,34 @@ impl LoserTree {
         self.keys[source]
     }
 
-    /// Key and number of the source that would come next without the winner.
+    /// Key and number of the source that would come next without the winner; `NEVER` and `u32::MAX` without another.
     #[inline]
     pub fn runner_up(&self) -> (i64, usize) {
-        let mut best = (NEVER, usize::MAX);
+        let (mut key, mut source) = (NEVER, u32::MAX);
         let mut node = self.leaf(self.winner());
         while node > 0 {
-            let loser = self.nodes[node] as usize;
-            best = best.min((self.keys[loser], loser));
+            let loser = self.nodes[node];
+            let losers_key = self.keys[loser as usize];
+            let nearer = (losers_key < key) | ((losers_key == key) & (loser < source));
+            (key, source) = if nearer { (losers_key, loser) } else { (key, source) };
             node /= 2;
         }
-        best
+        (key, source as usize)
     }
 
     /// Give the winner a new key and find who is next.
     #[inline]
     pub fn replay(&mut self, key: i64) {
-        let mut source = self.nodes[0];
+        let (mut key, mut source) = (key, self.nodes[0]);
         self.keys[source as usize] = key;
         let mut node = self.leaf(source as usize);
         while node > 0 {
             // Who wins cannot be predicted: selects instead of branches.
             let loser = self.nodes[node];
-            let swap = self.before(loser, source);
+            let losers_key = self.keys[loser as usize];
+            let swap = (losers_key < key) | ((losers_key == key) & (loser < source));
             self.nodes[node] = if swap { source } else { loser };
-            source = if swap { loser } else { source };
+            (key, source) = if swap { (losers_key, loser) } else { (key, source) };
             node /= 2;
         }
         self.nodes[0] = source;
@@ -132,7 +135,7 @@ mod tests {
                 let mut order: Vec<_> = keys.iter().copied().zip(0..).collect();
                 order.sort_unstable();
                 proptest::prop_assert_eq!((tree.key(tree.winner()), tree.winner()), order[0]);
-                proptest::prop_assert_eq!(tree.runner_up(), *order.get(1).unwrap_or(&(NEVER, usize::MAX)));
+                proptest::prop_assert_eq!(tree.runner_up(), *order.get(1).unwrap_or(&(NEVER, u32::MAX as usize)));
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Filter, Scanner, Batch and Merger for Python.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use logflume_core::filter::{BadPattern, Filter as CoreFilter, Pattern};
 use logflume_core::merge::{Merger as CoreMerger, Options, Output};
@@ -162,12 +162,25 @@ impl Merger {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn within(&self, py: Python<'_>, source: usize) -> PyResult<()> {
-        let sources = py.detach(|| self.lock().sources());
+    /// For what takes less time than letting go of the interpreter and getting it back.
+    fn lock_briefly(&self, py: Python<'_>) -> MutexGuard<'_, CoreMerger<Block>> {
+        loop {
+            match self.core.try_lock() {
+                Ok(core) => return core,
+                Err(TryLockError::Poisoned(core)) => return core.into_inner(),
+                Err(TryLockError::WouldBlock) => py.detach(|| drop(self.lock())),
+            }
+        }
+    }
+
+    /// The same, if there is such a source.
+    fn lock_with(&self, py: Python<'_>, source: usize) -> PyResult<MutexGuard<'_, CoreMerger<Block>>> {
+        let core = self.lock_briefly(py);
+        let sources = core.sources();
         if source >= sources {
             return Err(PyValueError::new_err(format!("there is no source {source}: it has {sources}")));
         }
-        Ok(())
+        Ok(core)
     }
 }
 
@@ -211,51 +224,49 @@ impl Merger {
         if self.is_indexed {
             return Err(PyRuntimeError::new_err("while index entries are made, no source can be added"));
         }
-        py.detach(|| self.lock().add()).map_err(|error| bad_format(&error))
+        self.lock_briefly(py).add().map_err(|error| bad_format(&error))
     }
 
     fn scanner(&self, py: Python<'_>, source: usize) -> PyResult<Scanner> {
-        self.within(py, source)?;
-        let scanner = py.detach(|| self.lock().scanner(source));
+        let scanner = self.lock_with(py, source)?.scanner(source);
         scanner.map(Scanner).ok_or_else(|| PyRuntimeError::new_err("the scanner of this source is out already"))
     }
 
     fn resume(&self, py: Python<'_>, source: usize, floor_ns: i64) -> PyResult<()> {
-        self.within(py, source)?;
-        py.detach(|| self.lock().resume(source, floor_ns));
+        self.lock_with(py, source)?.resume(source, floor_ns);
         Ok(())
     }
 
     fn feed(&self, py: Python<'_>, source: usize, block: Block) -> PyResult<()> {
-        self.within(py, source)?;
+        drop(self.lock_with(py, source)?);
         let block = checked(block)?;
         py.detach(|| self.lock().feed(source, block));
         Ok(())
     }
 
     fn push(&self, py: Python<'_>, source: usize, batch: &mut Batch) -> PyResult<()> {
-        self.within(py, source)?;
+        let mut core = self.lock_with(py, source)?;
         let Some(batch) = batch.core.take() else {
             return Err(PyValueError::new_err("this batch has been pushed already"));
         };
-        py.detach(|| self.lock().push(source, batch));
+        core.push(source, batch);
         Ok(())
     }
 
     fn finish(&self, py: Python<'_>, source: usize) -> PyResult<()> {
-        self.within(py, source)?;
+        drop(self.lock_with(py, source)?);
         py.detach(|| self.lock().finish(source));
         Ok(())
     }
 
     fn idle(&self, py: Python<'_>, source: usize) -> PyResult<()> {
-        self.within(py, source)?;
+        drop(self.lock_with(py, source)?);
         py.detach(|| self.lock().idle(source));
         Ok(())
     }
 
     fn wanted(&self, py: Python<'_>) -> Vec<usize> {
-        py.detach(|| self.lock().wanted())
+        self.lock_briefly(py).wanted()
     }
 
     fn take<'py>(&self, py: Python<'py>, max_bytes: usize) -> Bound<'py, PyBytes> {
@@ -267,19 +278,19 @@ impl Merger {
 
     #[getter]
     fn done(&self, py: Python<'_>) -> bool {
-        py.detach(|| self.lock().done())
+        self.lock_briefly(py).done()
     }
 
     fn positions(&self, py: Python<'_>) -> Vec<u64> {
-        py.detach(|| self.lock().positions())
+        self.lock_briefly(py).positions()
     }
 
     fn floors(&self, py: Python<'_>) -> Vec<i64> {
-        py.detach(|| self.lock().floors())
+        self.lock_briefly(py).floors()
     }
 
     fn mark_index(&self, py: Python<'_>) {
-        py.detach(|| self.lock().mark_index());
+        self.lock_briefly(py).mark_index();
     }
 
     fn take_index<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
