@@ -25,9 +25,7 @@ the root, and a folder that cannot be listed, is itself found as a log: its id e
 from __future__ import annotations
 
 import contextlib
-import difflib
 import errno
-import hashlib
 import itertools
 import os
 import re
@@ -380,6 +378,8 @@ class FolderCatalog:
             if not place.id:
                 raise self._unlistable(error) from error
             return []
+        import difflib
+
         return [place.id + near for near in difflib.get_close_matches(key[:_MAX_NAME_BYTES], names, n=5)]
 
     def _unlistable(self, error: OSError) -> UsageError:
@@ -552,6 +552,8 @@ def _id_of(given: list[str]) -> str:
     """One path is its own id; several are their common folder and a digest."""
     if len(given) == 1:
         return _shown(given[0])
+    import hashlib
+
     digest = hashlib.blake2b("\0".join(map(_shown, given)).encode(), digest_size=8).hexdigest()
     return f"{_shown(os.path.commonpath(given))}#{digest}"
 

@@ -18,7 +18,6 @@ import threading
 from typing import TYPE_CHECKING, Union
 
 from logflume import _core
-from logflume.abc import BLOCK_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +30,9 @@ READ_AHEAD_BYTES = 64 * 1024 * 1024
 MIN_BLOCK_BYTES = 32 * 1024
 """Also the size of the blocks in which a source is read until its first time: until then each line is a record."""
 
+MAX_BLOCK_BYTES = 512 * 1024
+"""Where few sources share what may be read ahead; larger ones save little (docs/decisions/0005)."""
+
 MAX_BLOCKS_AHEAD = 2
 """So many blocks of one source are scanned before they are asked for."""
 
@@ -40,7 +42,7 @@ MAX_WORKERS = 32
 
 def block_bytes_for(sources: int) -> int:
     """Bytes that each of so many sources reads at a time."""
-    return max(MIN_BLOCK_BYTES, min(BLOCK_BYTES, READ_AHEAD_BYTES // max(sources, 1)))
+    return max(MIN_BLOCK_BYTES, min(MAX_BLOCK_BYTES, READ_AHEAD_BYTES // max(sources, 1)))
 
 
 def blocks_ahead_for(sources: int) -> int:

@@ -12,6 +12,7 @@ import pytest
 
 from logflume.errors import CursorExpired, UsageError
 from logflume.merge import How, aiter_merged, iter_merged
+from logflume.readahead import MAX_BLOCK_BYTES, MAX_BLOCKS_AHEAD
 from logflume.records import Output
 from logflume.testing import FakeReader, FakeSource
 
@@ -135,8 +136,8 @@ def test_the_loop_goes_on_while_a_source_is_opened() -> None:
 
 
 def test_a_consumer_that_stops_reading_stops_the_sources() -> None:
-    """Nothing is read that nobody asks for, but one block ahead and one in hand."""
-    source = FakeSource("a", lines_of(0, 40_000))
+    """Nothing is read that nobody asks for, but the blocks ahead and one in hand."""
+    source = FakeSource("a", lines_of(0, 80_000))
 
     async def read_a_little() -> int:
         async with aclosing(merged_of([source])) as merged:
@@ -144,7 +145,7 @@ def test_a_consumer_that_stops_reading_stops_the_sources() -> None:
             await tick(1000)
             return source.read_bytes
 
-    assert run(read_a_little()) <= 2 * 256 * 1024 < source.peek_size()
+    assert run(read_a_little()) <= (1 + MAX_BLOCKS_AHEAD) * MAX_BLOCK_BYTES < source.peek_size()
 
 
 @pytest.mark.parametrize("blocks", [0, 1, 3])

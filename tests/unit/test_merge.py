@@ -190,10 +190,10 @@ def test_blocks_are_whole_records_and_no_larger_than_asked(block_bytes: int, wor
 
 def test_many_sources_read_smaller_blocks() -> None:
     """What all sources read at once is bounded, down to a size that is still worth reading."""
-    assert block_bytes_for(0) == block_bytes_for(1) == block_bytes_for(256) == 256 * 1024
+    assert block_bytes_for(0) == block_bytes_for(1) == block_bytes_for(128) == 512 * 1024
     assert block_bytes_for(1000) == 64 * 1024 * 1024 // 1000
     assert block_bytes_for(100_000) == 32 * 1024
-    assert [blocks_ahead_for(count) for count in (0, 1, 128, 129, 1000, 100_000)] == [2, 2, 2, 1, 1, 1]
+    assert [blocks_ahead_for(count) for count in (0, 1, 64, 65, 1000, 100_000)] == [2, 2, 2, 1, 1, 1]
 
 
 def test_a_system_without_threads_still_reads(monkeypatch: pytest.MonkeyPatch) -> None:

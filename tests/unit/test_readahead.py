@@ -162,7 +162,7 @@ def test_a_source_is_read_in_small_blocks_until_its_first_time() -> None:
     merger = How().merger(1)
     ahead = ScannedAhead(reader, merger.scanner(0), 1)
     take_all(ahead)
-    assert reader.sizes == [MIN_BLOCK_BYTES] * 3 + [256 * 1024] * 2
+    assert reader.sizes == [MIN_BLOCK_BYTES] * 3 + [512 * 1024] * 2
 
 
 def test_stop_wakes_who_waits() -> None:

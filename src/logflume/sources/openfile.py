@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import enum
-import hashlib
 import os
 from io import FileIO
 from typing import TYPE_CHECKING
@@ -234,6 +233,8 @@ def key_text(key: Key) -> str:
 
 
 def _digest(data: bytes) -> str:
+    import hashlib  # takes as long as the first block of a log
+
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
