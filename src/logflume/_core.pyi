@@ -99,6 +99,9 @@ class Merger:
     ) -> None: ...
     def add(self) -> int: ...  # one more source, last in ties; not with index_every_bytes
     def scanner(self, source: int) -> Scanner: ...  # once for each source: from then on `push` its batches
+    @property
+    def owes_newline(self) -> int | None: ...  # TEXT: whose last line came without its newline, and nothing since
+    def owe_newline(self, source: int) -> None: ...  # go on after such a line
     def feed(self, source: int, block: bytes) -> None: ...  # scan here and push
     def push(self, source: int, batch: Batch) -> None: ...  # scanned elsewhere
     def finish(self, source: int) -> None: ...

@@ -43,9 +43,15 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """A place in a merged log. Compare, store and send it; only ``iter_merged`` looks inside."""
+    """A place in a merged log. Compare, store and send it; only what reads logs looks inside.
+
+    Attributes:
+        marks: how far each source has been given out.
+        owes_newline: name of the source whose last line was given out as text without its newline.
+    """
 
     marks: tuple[Mark, ...]
+    owes_newline: str | None = None
 
     def marks_for(self, sources: Sequence[Source]) -> list[Mark | None]:
         """Return the mark of each source, None for those that are new since.
@@ -64,7 +70,9 @@ class Cursor:
         """Write this as text that is safe in a URL; signed if there is a key."""
         import json
 
-        payload = json.dumps([_row(mark) for mark in self.marks], separators=(",", ":")).encode()
+        rows = [_row(mark) for mark in self.marks]
+        owed = [] if self.owes_newline is None else [self.owes_newline]
+        payload = json.dumps([*rows, *owed], separators=(",", ":")).encode()
         return f"{VERSION}.{_encode(payload)}.{_signature(payload, key, log_id)}"
 
     @classmethod
@@ -85,8 +93,10 @@ class Cursor:
         ):
             raise BadCursor("this cursor was not made here, or is of another log; read again from the start")
         try:
-            return cls(tuple(_mark(row) for row in json.loads(payload)))
-        except (ValueError, TypeError, OverflowError, RecursionError) as error:
+            rows = json.loads(payload)
+            owed = rows.pop() if rows and isinstance(rows[-1], str) else None
+            return cls(tuple(_mark(row) for row in rows), owed)
+        except (ValueError, TypeError, AttributeError, KeyError, OverflowError, RecursionError) as error:
             raise BadCursor("this cursor is damaged; read again from the start") from error
 
 

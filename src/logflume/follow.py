@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 from logflume.abc import BLOCK_BYTES
 from logflume.cursor import Cursor, Mark
 from logflume.errors import SourceFailed
-from logflume.merge import How
+from logflume.merge import How, owe_newline, owes_newline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -148,6 +148,7 @@ class Followed:
         marks = start.marks_for(sources) if start else [None] * len(sources)
         for source, mark in zip(sources, marks, strict=True):
             self._add(source, mark)
+        owe_newline(self._merger, start, sources)
 
     def _add(self, source: Source, mark: Mark | None) -> None:
         number = self._merger.add()
@@ -249,7 +250,8 @@ class Followed:
         if self._last_cursor is not None:
             return self._last_cursor
         places = zip(self._inputs, self._merger.positions(), self._merger.floors(), strict=True)
-        return Cursor(tuple(entry.mark_at(offset, floor) for entry, offset, floor in places))
+        marks = tuple(entry.mark_at(offset, floor) for entry, offset, floor in places)
+        return Cursor(marks, owes_newline(self._merger, [entry.source for entry in self._inputs]))
 
     def close(self) -> None:
         """Release everything now; a thread that waits for a block is woken. From any thread."""

@@ -127,6 +127,19 @@ def where(
         raise UsageError(f"since_ns and until_ns are nanoseconds since 1970 in 64 bits: {error}") from None
 
 
+def owes_newline(merger: _core.Merger, sources: Sequence[Source]) -> str | None:
+    """Return the name of the source whose last line has come out without its newline, for a cursor."""
+    owed = merger.owes_newline
+    return None if owed is None else sources[owed].name
+
+
+def owe_newline(merger: _core.Merger, start: Cursor | None, sources: Sequence[Source]) -> None:
+    """Let a merge go on after what ``owes_newline`` told."""
+    owed = [number for number, source in enumerate(sources) if start and source.name == start.owes_newline]
+    for number in owed:
+        merger.owe_newline(number)
+
+
 def iter_merged(
     sources: Sequence[Source],
     how: How | None = None,
@@ -182,12 +195,13 @@ class Merged:
         self._dropped = weakref.finalize(self, _close_dropped, self._workers, self._inputs)
         self._dropped.atexit = False
         try:
-            self._open()
+            self._open(start)
         except BaseException:
             self.close()
             raise
 
-    def _open(self) -> None:
+    def _open(self, start: Cursor | None) -> None:
+        owe_newline(self._merger, start, [entry.source for entry in self._inputs])
         for entry in self._inputs:
             if entry.mark is not None:
                 self._merger.resume(entry.number, entry.mark.floor_ns)
@@ -252,7 +266,8 @@ class Merged:
         if self._last_cursor is not None:
             return self._last_cursor
         places = zip(self._inputs, self._merger.positions(), self._merger.floors(), strict=True)
-        return Cursor(tuple(entry.mark_at(offset, floor) for entry, offset, floor in places))
+        marks = tuple(entry.mark_at(offset, floor) for entry, offset, floor in places)
+        return Cursor(marks, owes_newline(self._merger, [entry.source for entry in self._inputs]))
 
     def close(self) -> None:
         """Release threads and descriptors now; waits at most for the reads under way. From any thread."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from logflume.cursor import Cursor
 from logflume.errors import CursorExpired, SourceFailed, UsageError
 from logflume.merge import How, Merged, iter_merged
 from logflume.readahead import MAX_WORKERS, block_bytes_for, blocks_ahead_for
@@ -524,14 +525,22 @@ def test_lines_that_follow_a_cursor_keep_their_time() -> None:
     assert rest_from(merged.cursor(), list(sources)) == b"Traceback\n2024-11-20T00:00:06Z end\n"
 
 
-@pytest.mark.xfail(reason="a cursor does not say that the last line lacks its newline", strict=True)
 def test_a_cursor_knows_a_last_line_without_a_newline() -> None:
     """A line that follows it in a resumed merge stands on a line of its own, as in a merge that went on."""
     data = [b"2024-11-20T00:00:01Z no newline", b"2024-11-20T00:00:02Z of another source\n"]
     sources: list[Source] = [BytesSource(f"s{number}", each) for number, each in enumerate(data)]
     with iter_merged(sources, TEXT, block_bytes=1) as merged:
         read = next(merged)
-        assert read + rest_from(merged.cursor(), sources) == merge_whole(data)
+        assert read + rest_from(Cursor.from_token(merged.cursor().token()), sources) == merge_whole(data)
+
+
+def test_a_line_that_goes_on_after_a_cursor_goes_on() -> None:
+    """No newline comes between the two halves of a line of one source."""
+    source = FakeSource("a", b"2024-11-20T00:00:01Z one ")
+    merged = iter_merged([source], TEXT)
+    read = opened_bytes(merged)
+    source.append(b"two\n")
+    assert read + rest_from(merged.cursor(), [source]) == b"2024-11-20T00:00:01Z one two\n"
 
 
 def test_sources_that_are_new_since_come_from_their_start() -> None:

@@ -175,8 +175,8 @@ pub struct Merger<B> {
     options: Options,
     instant: Instant,
     out: Vec<u8>,
-    /// TEXT: the last line given out lacks its newline; it gets one if another line follows.
-    owes_newline: bool,
+    /// TEXT: the last line given out, of this source, lacks its newline; it gets one if a line of another one follows.
+    owes_newline: Option<usize>,
     /// This source has given a piece of a record, and the rest comes before anything else.
     unfinished: Option<usize>,
     given: Given,
@@ -200,7 +200,7 @@ impl<B: AsRef<[u8]>> Merger<B> {
             options,
             instant: Instant::default(),
             out: Vec::new(),
-            owes_newline: false,
+            owes_newline: None,
             unfinished: None,
             given: Given::default(),
             index,
@@ -238,6 +238,16 @@ impl<B: AsRef<[u8]>> Merger<B> {
         input.floor = floor;
         input.given_floor = floor;
         self.tree.set(source, input.key());
+    }
+
+    /// TEXT: the source whose last line was given out without its newline, so that what follows may have to begin with one.
+    pub fn owes_newline(&self) -> Option<usize> {
+        self.owes_newline
+    }
+
+    /// Go on after such a line of a source.
+    pub fn owe_newline(&mut self, source: usize) {
+        self.owes_newline = Some(source);
     }
 
     /// Scan and push the next bytes of a source. Without its scanner nothing happens.
@@ -292,12 +302,15 @@ impl<B: AsRef<[u8]>> Merger<B> {
                 return vec![source];
             }
         }
-        let ready = self.inputs.iter().zip(0..).filter(|(input, _)| input.has_record());
-        let first = ready.map(|(input, source)| (input.key(), source)).min().unwrap_or((NEVER, usize::MAX));
-        let waited = self.inputs.iter().zip(0..).filter(|(input, source)| {
-            !input.has_record() && input.state == State::Waited && (input.floor, *source) < first
-        });
-        waited.map(|(_, source)| source).collect()
+        let waited =
+            self.inputs.iter().zip(0..).filter(|(input, _)| !input.has_record() && input.state == State::Waited);
+        let mut waited: Vec<(i64, usize)> = waited.map(|(input, source)| (input.floor, source)).collect();
+        if waited.len() > 1 || waited.first().is_some_and(|&(_, source)| source != self.tree.winner()) {
+            let ready = self.inputs.iter().zip(0..).filter(|(input, _)| input.has_record());
+            let first = ready.map(|(input, source)| (input.key(), source)).min().unwrap_or((NEVER, usize::MAX));
+            waited.retain(|&place| place < first);
+        }
+        waited.into_iter().map(|(_, source)| source).collect()
     }
 
     /// Whether every source has ended and all is given out.
@@ -456,11 +469,12 @@ impl<B: AsRef<[u8]>> Merger<B> {
         match self.options.output {
             Output::Nothing => {}
             _ if seamless => {
-                self.out.extend_from_slice(if self.owes_newline { b"\n" } else { b"" });
+                if self.owes_newline.take().is_some_and(|other| other != source) {
+                    self.out.push(b'\n');
+                }
                 self.out.extend_from_slice(batch.stretch(&run[0], &run[count - 1]));
-                self.owes_newline = false;
             }
-            Output::Text => text(batch, run, &mut self.owes_newline, &mut self.out),
+            Output::Text => text(source, batch, run, &mut self.owes_newline, &mut self.out),
             Output::Ndjson => run.iter().for_each(|record| render::ndjson(batch.bytes(record), record, &mut self.out)),
         }
         self.given.records += count as u64;
@@ -504,14 +518,20 @@ fn run_length(records: &[Record], through: i64, budget: usize) -> usize {
     count
 }
 
-/// Append records as they are; a line that lacks its newline gets it only when another line follows.
-fn text<B: AsRef<[u8]>>(batch: &Batch<B>, run: &[Record], owes_newline: &mut bool, out: &mut Vec<u8>) {
+/// Append records of a source as they are; a line that lacks its newline gets it only when a line of another follows.
+fn text<B: AsRef<[u8]>>(
+    source: usize,
+    batch: &Batch<B>,
+    run: &[Record],
+    owes_newline: &mut Option<usize>,
+    out: &mut Vec<u8>,
+) {
     for record in run {
         let bytes = batch.bytes(record);
-        if *owes_newline {
+        if owes_newline.take().is_some_and(|other| other != source) {
             out.push(b'\n');
         }
         out.extend_from_slice(bytes);
-        *owes_newline = !record.cut_end() && bytes.last() != Some(&b'\n');
+        *owes_newline = (!record.cut_end() && bytes.last() != Some(&b'\n')).then_some(source);
     }
 }

@@ -237,6 +237,16 @@ impl Merger {
         Ok(())
     }
 
+    #[getter]
+    fn owes_newline(&self, py: Python<'_>) -> Option<usize> {
+        self.lock_briefly(py).owes_newline()
+    }
+
+    fn owe_newline(&self, py: Python<'_>, source: usize) -> PyResult<()> {
+        self.lock_with(py, source)?.owe_newline(source);
+        Ok(())
+    }
+
     fn feed(&self, py: Python<'_>, source: usize, block: Block) -> PyResult<()> {
         drop(self.lock_with(py, source)?);
         let block = checked(block)?;
