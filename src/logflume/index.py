@@ -178,6 +178,14 @@ class LogIndex:
             self._thread = threading.Thread(target=self._build_unseen, name="logflume-index", daemon=True)
             self._thread.start()
 
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for a build in the background, up to a time; return whether none is under way."""
+        thread = self._thread
+        if thread is None:
+            return True
+        thread.join(timeout_s)
+        return not thread.is_alive()
+
     def _build_unseen(self) -> None:
         self.failure = None
         try:

@@ -1,4 +1,4 @@
-"""Times as people write them on a command line, to nanoseconds.
+"""Times as people write them, in a command or an address, to nanoseconds.
 
 Holds: nothing. A time without an offset is in the zone given, as such times in the log are: what a line shows can be
        typed as it stands.

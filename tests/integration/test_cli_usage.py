@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 import logflume
-from logflume.cli.moments import parse_moment, show_moment, show_span
 from logflume.cli.sizes import parse_size, show_size
 from logflume.errors import UsageError
+from logflume.moments import parse_moment, show_moment, show_span
 from tests.integration.command import COMMAND, environment, run
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-COMMANDS = ["cat", "tail", "grep", "stat", "doctor", "gen", "completion"]
+COMMANDS = ["cat", "tail", "grep", "stat", "doctor", "serve", "gen", "completion"]
 NOW_NS = 1_732_106_096_000_000_000  # 2024-11-20T12:34:56Z, a Wednesday; 13:34:56 in Berlin
 
 

@@ -39,10 +39,14 @@ STRANGERS = [{"serve", "fleet"}, {"airflow", "cli"}, {"executors", "ship"}]
 HOMES: dict[str, tuple[str, ...]] = {
     "airflow": ("airflow",),
     "click": ("cli",),
+    "fastapi": ("serve",),
+    "pydantic": ("serve",),
+    "starlette": ("serve",),
+    "uvicorn": ("serve", "cli.serve"),
     "rich": ("cli",),
     "watchfiles": ("watch",),
     # The doctor asks whether it loads.
-    "zstandard": ("sources.compressed", "cli.setup_checks"),
+    "zstandard": ("sources.compressed", "serve.streams", "cli.setup_checks"),
 }
 
 COSTLY = {

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from logflume.abc import Source
-    from logflume.cursor import Cursor
 
 TEXT = How(output=Output.TEXT)
 WORKERS = [0, 1, 3]

@@ -27,6 +27,7 @@ COMMANDS = {
     "grep": "Print the records that match a pattern.",
     "stat": "Show what a log is made of: sources, levels, a timeline.",
     "doctor": "Say why there is no log, and check the set-up.",
+    "serve": "Serve the logs of a folder over HTTP.",
     "gen": "Make a log for demos, tests and benchmarks.",
     "completion": "Print what makes a shell complete our words.",
 }

@@ -7,10 +7,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from logflume.cli.moments import parse_moment
 from logflume.cli.paths import GivenLog
 from logflume.cli.screen import Out, wants_colours
 from logflume.merge import How, where
+from logflume.moments import parse_moment
 from logflume.records import Dedup, Level, Output
 
 if TYPE_CHECKING:

@@ -17,11 +17,11 @@ from logflume.abc import BLOCK_BYTES
 from logflume.cli import FAILED
 from logflume.cli import options as ask
 from logflume.cli.asked import Asked
-from logflume.cli.moments import show_moment
 from logflume.cli.reading import gaps_of, merging, total_bytes
 from logflume.cli.screen import Out, visible, wants_colours
 from logflume.cli.sizes import show_size
 from logflume.cli.timeline import Timeline, draw, paint, read_timeline
+from logflume.moments import show_moment
 from logflume.records import Level, Output
 from logflume.seek import UNTIMED_NS
 

@@ -9,7 +9,7 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from logflume.cli.moments import SECOND_NS, show_moment, show_span
+from logflume.moments import SECOND_NS, show_moment, show_span
 from logflume.records import Level
 
 if TYPE_CHECKING:

@@ -1,0 +1,299 @@
+"""The routes of the API.
+
+Invariant: no route blocks the event loop, reads more than it is bounded to, or shows a log that the catalog has not.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from fastapi import Depends, FastAPI, Path, Query, Request, Response
+
+from logflume.cursor import Cursor
+from logflume.errors import SourceFailed
+from logflume.moments import parse_moment, show_moment
+from logflume.records import Level, Output
+from logflume.seek import tail as tail_of
+from logflume.serve import problems
+from logflume.serve.problems import Problem
+from logflume.serve.query import MAX_LIMIT, Chosen, Filters
+from logflume.serve.reading import Media, Wanted
+from logflume.serve.streams import StreamResponse, encoding_for
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from logflume.abc import Source
+    from logflume.index import LogIndex
+    from logflume.seek import Place
+    from logflume.serve.shelf import Shelf
+
+MAX_LOGS = 1000
+"""Logs on one page of the list."""
+
+MAX_ROWS = 1000
+"""Lines in one answer of ``rows``."""
+
+MAX_SUMMARY_BUCKETS = 2000
+
+DEFAULT_PAGE = 1000
+"""Lines of a JSON page where no limit is given."""
+
+_ABOUT = """
+Merged task logs. A **log** is one or more sources (files, with their rotated and compressed predecessors) that are
+merged by time; its id is a path. Every answer is bounded; errors are problem details (RFC 9457).
+
+Read a log: `curl http://127.0.0.1:8793/api/v1/logs/LOG/stream`. Follow it: `…/stream?follow=true`. Look at any part
+of it: `…/rows?from=1000&n=50`.
+"""
+
+LogId = Annotated[str, Path(max_length=4096, description="The id of a log, as the list gives it.")]
+WantedFilters = Annotated[Filters, Depends()]
+
+
+def create_app(shelf: Shelf) -> FastAPI:
+    """Return the ASGI application that serves the logs of a shelf; it closes the shelf when it ends."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        del app
+        yield
+        shelf.close()
+
+    app = FastAPI(
+        title="logflume",
+        description=_ABOUT,
+        version="1",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/v1/openapi.json",
+    )
+    app.state.shelf = shelf
+    problems.install(app)
+    app.add_api_route("/healthz", _healthz, methods=["GET"], tags=["operations"])
+    base = "/api/v1/logs"
+    app.add_api_route(base, list_logs, methods=["GET"], tags=["logs"])
+    one = f"{base}/{{log_id:path}}"
+    app.add_api_route(f"{one}/stream", stream, methods=["GET", "HEAD"], tags=["read"], response_class=Response)
+    app.add_api_route(f"{one}/rows", rows, methods=["GET"], tags=["read"], response_class=Response)
+    app.add_api_route(f"{one}/locate", locate, methods=["GET"], tags=["read"])
+    app.add_api_route(f"{one}/summary", summary, methods=["GET"], tags=["read"])
+    app.add_api_route(one, meta, methods=["GET"], tags=["logs"])
+    return app
+
+
+async def _healthz() -> dict[str, str]:
+    """Say that the process answers."""
+    return {"status": "ok"}
+
+
+def _shelf(request: Request) -> Shelf:
+    shelf: Shelf = request.app.state.shelf
+    return shelf
+
+
+def list_logs(
+    request: Request,
+    prefix: Annotated[str, Query(max_length=4096, description="Only ids that start so.")] = "",
+    after: Annotated[str, Query(max_length=4096, description="Only ids after this one: the `after` of a page.")] = "",
+    limit: Annotated[int, Query(ge=1, le=MAX_LOGS)] = 100,
+) -> dict[str, Any]:
+    """List logs in the order of their ids, a page at a time; `after` is null on the last one."""
+    found = [log.id for log in islice(_shelf(request).catalog.iter_logs(prefix, after), limit + 1)]
+    return {
+        "logs": [{"id": log_id} for log_id in found[:limit]],
+        "after": found[limit - 1] if len(found) > limit else None,
+    }
+
+
+def meta(request: Request, log_id: LogId) -> dict[str, Any]:
+    """Tell what a log is made of. `lines.exact` is false while the index has not reached the end."""
+    shelf = _shelf(request)
+    log = shelf.find(log_id)
+    index = shelf.index(log)
+    totals, progress, timeline = index.totals, index.progress, index.counts(1)
+    return {
+        "id": log.id,
+        "bytes": progress.total_bytes,
+        "lines": {"count": totals.lines, "exact": progress.complete},
+        "records": totals.records,
+        "first": None if timeline is None else show_moment(timeline.first_ns, 9),
+        "last": None if totals.last_ns is None else show_moment(totals.last_ns, 9),
+        "levels": _levels(totals.levels),
+        "index": asdict(progress),
+        "sources": [_source(source) for source in log.sources()],
+    }
+
+
+def _source(source: Source) -> dict[str, Any]:
+    """Open a source to hear what it answers."""
+    try:
+        with source.open() as reader:
+            gaps = list(reader.gaps)
+    except SourceFailed as failure:
+        return {"name": source.name, "state": "failed", "bytes": None, "gaps": [asdict(failure.gap)]}
+    return {"name": source.name, "state": "ok", "bytes": source.peek_size(), "gaps": [asdict(gap) for gap in gaps]}
+
+
+def _levels(counts: tuple[int, ...]) -> dict[str, int]:
+    return {level.name.lower(): counts[level] for level in Level}
+
+
+def stream(  # noqa: PLR0917 - called by name
+    request: Request,
+    log_id: LogId,
+    filters: WantedFilters,
+    after: Annotated[str | None, Query(description="Go on after this cursor; no old byte is read.")] = None,
+    tail: Annotated[int | None, Query(ge=0, le=MAX_LIMIT, description="Begin so many lines before the end.")] = None,
+    limit: Annotated[
+        int | None, Query(ge=1, le=MAX_LIMIT, description="End after so many lines, at the end of a record.")
+    ] = None,
+    follow: Annotated[bool, Query(description="Go on as the log grows.")] = False,  # noqa: FBT002 - a parameter of HTTP
+    marks: Annotated[bool, Query(description="NDJSON: tell cursors, in lines of their own.")] = False,  # noqa: FBT002
+) -> Response:
+    """Read a log, merged. `Accept` chooses the form.
+
+    - `application/x-ndjson` (default): one JSON object a line. Objects with the one key `logflume` are about the log:
+      a `gap`, a `cursor`, a `problem`.
+    - `text/plain`: the lines as they were written.
+    - `application/json`: a page `{"lines": […], "after": cursor, "end": true|false, "gaps": […]}`.
+    - `text/event-stream`: follows; each event holds lines of NDJSON; its id is a cursor, where `Last-Event-ID` goes on.
+    """
+    shelf = _shelf(request)
+    media = _media(request)
+    log = shelf.find(log_id)
+    follow = follow or media is Media.EVENTS
+    token = after or request.headers.get("last-event-id")
+    if sum(choice is not None for choice in (token, tail)) > 1:
+        raise Problem(400, "bad-parameter", "after and tail exclude each other.", parameter="tail")
+    if media is Media.JSON:
+        if follow:
+            raise Problem(400, "bad-parameter", "A JSON page has an end: poll with `after`.", parameter="follow")
+        limit = limit or DEFAULT_PAGE
+    wanted = Wanted(
+        log=Chosen(log.id, filters.sources_of(log)) if filters.sources else log,
+        how=filters.how(media.output),
+        media=media,
+        after=Cursor.from_token(token, key=shelf.key, log_id=log.id) if token else None,
+        since_ns=filters.since_ns(),
+        tail=tail,
+        limit=limit,
+        follow=follow,
+        marks=marks,
+        key=shelf.key,
+    )
+    encoding = encoding_for(request.headers.get("accept-encoding"))
+    return StreamResponse(wanted, encoding=encoding, head_only=request.method == "HEAD")
+
+
+def _media(request: Request) -> Media:
+    """Choose the form (RFC 9110, 12.5.1): the first of those with the highest weight."""
+    weights: list[tuple[float, Media]] = []
+    for part in request.headers.get("accept", "*/*").split(","):
+        name, *parameters = (text.strip().lower() for text in part.split(";"))
+        weight = next((text[2:] for text in parameters if text.startswith("q=")), "1")
+        try:
+            weights += [(float(weight), media) for media in _named(name)]
+        except ValueError:
+            continue
+    weights = [(weight, media) for weight, media in weights if weight > 0]
+    if not weights:
+        forms = ", ".join(media.value for media in Media)
+        raise Problem(406, "not-acceptable", f"A log is given as one of: {forms}.")
+    best = max(weight for weight, _ in weights)
+    return next(media for weight, media in weights if weight == best)
+
+
+def _named(name: str) -> list[Media]:
+    if name in {"*/*", "application/*", "application/ndjson", "application/jsonl"}:
+        return [Media.NDJSON]
+    if name == "text/*":
+        return [Media.TEXT]
+    return [media for media in Media if media.value == name]
+
+
+def rows(
+    request: Request,
+    log_id: LogId,
+    from_: Annotated[
+        int,
+        Query(alias="from", ge=-MAX_LIMIT, lt=2**53, description="Ordinal of the first line; below 0: from the end."),
+    ] = 0,
+    n: Annotated[int, Query(ge=1, le=MAX_ROWS)] = 100,
+) -> Response:
+    """Return lines by their place in the merged log, as JSON objects.
+
+    `from` is null where it is not known yet (asked for from the end while the index has not reached it).
+    """
+    shelf = _shelf(request)
+    log = shelf.find(log_id)
+    index = shelf.index(log)
+    total, complete = index.totals.lines, index.progress.complete
+    first: int | None
+    if from_ < 0 and not complete:
+        first, blocks = None, list(tail_of(log.sources(), min(-from_, n)))
+    else:
+        first = max(0, total + from_) if from_ < 0 else from_
+        _require_covered(index, first)
+        blocks = list(index.iter_rows(first, n, Output.NDJSON))
+    lines = b"".join(blocks).rstrip(b"\n").replace(b"\n", b",")
+    head = {"from": first, "lines": {"count": total, "exact": complete}}
+    return Response(json.dumps(head)[:-1].encode() + b',"rows":[' + lines + b"]}\n", media_type="application/json")
+
+
+def _require_covered(index: LogIndex, line: int) -> None:
+    progress = index.progress
+    if line > 0 and line >= index.totals.lines and not progress.complete:
+        headers = {"Retry-After": str(problems.RETRY_S)}
+        detail = "The index has not reached this line yet."
+        raise Problem(503, "not-indexed-yet", detail, headers=headers, index=asdict(progress))
+
+
+def locate(  # noqa: PLR0917 - called by name
+    request: Request,
+    log_id: LogId,
+    seq: Annotated[int | None, Query(ge=0, lt=2**53, description="A line; with `error`, where to look from.")] = None,
+    ts: Annotated[str | None, Query(max_length=64, description="The first record of this time or later.")] = None,
+    error: Annotated[Literal["next", "previous"] | None, Query(description="The next error at or after `seq`.")] = None,
+    level: Annotated[Literal["warning", "error", "critical"], Query(description="What counts as one.")] = "error",
+) -> dict[str, Any]:
+    """Find a line: by time, or the next or previous error. `seq` is null when there is none."""
+    shelf = _shelf(request)
+    log = shelf.find(log_id)
+    index = shelf.index(log)
+    place: Place | None
+    if error is not None:
+        look = index.next_error if error == "next" else index.previous_error
+        place = look(seq or 0, Level[level.upper()])
+    elif ts is not None:
+        place = index.locate_time(parse_moment(ts, now_ns=index.totals.last_ns or 0))
+    elif seq is not None:
+        place = index.locate_line(min(seq, index.totals.lines))
+    else:
+        raise Problem(400, "bad-parameter", "One of seq, ts and error is needed.", parameter="seq")
+    return {
+        "seq": None if place is None else place.line,
+        "after": None if place is None or place.skip_lines else place.cursor.token(key=shelf.key, log_id=log.id),
+        "index": asdict(index.progress),
+    }
+
+
+def summary(
+    request: Request, log_id: LogId, buckets: Annotated[int, Query(ge=1, le=MAX_SUMMARY_BUCKETS)] = 240
+) -> dict[str, Any]:
+    """Count records by time and level, as far as the index reaches."""
+    shelf = _shelf(request)
+    index = shelf.index(shelf.find(log_id))
+    timeline = index.counts(buckets)
+    return {
+        "first": None if timeline is None else show_moment(timeline.first_ns, 9),
+        "step_ns": None if timeline is None else timeline.step_ns,
+        "levels": [level.name.lower() for level in Level],
+        "buckets": [] if timeline is None else timeline.levels,
+        "index": asdict(index.progress),
+    }

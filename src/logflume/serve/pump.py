@@ -1,0 +1,109 @@
+"""From a merge, which blocks its thread, to an event loop, which nothing may block.
+
+Invariant: at most IN_FLIGHT blocks wait; a reader that is slow slows the merge. Once closed, whatever the moment, the
+merge is closed, its thread has ended, and nothing is held.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    from typing_extensions import Self
+
+IN_FLIGHT = 4
+"""Blocks that have been made and not yet been sent."""
+
+
+class Closing(Protocol):
+    """What is pumped: blocks, until it is closed in another thread."""
+
+    def __iter__(self) -> Iterator[bytes]: ...
+
+    def close(self) -> None:
+        """End the iteration soon, and release everything."""
+        ...
+
+
+class Pump:
+    """An asynchronous iterator over blocks that are made in a thread. Use it in one event loop, with ``async with``.
+
+    Order, loss: those of what is pumped. Memory: IN_FLIGHT blocks.
+    """
+
+    def __init__(self, make: Callable[[], Closing]) -> None:
+        """Begin at once: ``make`` is called in the thread, and what it raises is raised to who iterates."""
+        self._make = make
+        self._loop = asyncio.get_running_loop()
+        self._blocks: asyncio.Queue[bytes | BaseException | None] = asyncio.Queue()
+        self._slots = threading.Semaphore(IN_FLIGHT)
+        self._changing = threading.Lock()
+        self._stopped = False
+        self._source: Closing | None = None
+        self._thread = threading.Thread(target=self._run, name="logflume-pump", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        end: BaseException | None = None
+        try:
+            source = self._make()
+            with self._changing:
+                self._source = source
+                stopped = self._stopped
+            with contextlib.closing(source):
+                if not stopped:
+                    self._pump(source)
+        except BaseException as error:  # noqa: BLE001 - the edge of a thread
+            end = error
+        self._give(end)
+
+    def _pump(self, source: Closing) -> None:
+        for block in source:
+            self._slots.acquire()
+            if self._stopped:
+                return
+            self._give(block)
+
+    def _give(self, item: bytes | BaseException | None) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._blocks.put_nowait, item)
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        """Return the next block.
+
+        Raises:
+            StopAsyncIteration: that was all.
+            Exception: whatever making or iterating raised.
+        """
+        item = await self._blocks.get()
+        if isinstance(item, bytes):
+            self._slots.release()
+            return item
+        self._blocks.put_nowait(item)
+        if item is None:
+            raise StopAsyncIteration
+        raise item
+
+    async def close(self) -> None:
+        """Close the merge and wait for its thread."""
+        with self._changing:
+            self._stopped = True
+            source = self._source
+        self._slots.release()
+        if source is not None:
+            await asyncio.to_thread(source.close)
+        await asyncio.to_thread(self._thread.join)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.shield(self.close())

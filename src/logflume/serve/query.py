@@ -1,0 +1,114 @@
+"""What a request asks for, as values: the parameters that all ways of reading a log share.
+
+Invariant: whatever is in the address becomes a value in stated bounds, or a problem that names the parameter.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from fastapi import Query
+
+from logflume.errors import UsageError
+from logflume.merge import How, where
+from logflume.moments import parse_moment
+from logflume.records import Level, Output
+from logflume.serve.problems import Problem
+
+if TYPE_CHECKING:
+    from logflume import _core
+    from logflume.abc import Log, Source
+
+MAX_LIMIT = 100_000
+"""Lines of one answer that is limited at all."""
+
+MAX_PATTERN_CHARS = 4096
+
+LevelName = Literal["debug", "info", "warning", "error", "critical"]
+
+_TIME = "`2024-11-20T12:34:56Z`, `2024-11-20 12:34`, `15m` (before now), `@1732106096`"
+
+
+class Filters:
+    """Which records are wanted; a dependency of routes."""
+
+    def __init__(
+        self,
+        *,
+        since: Annotated[str | None, Query(max_length=64, description=f"From this time on: {_TIME}.")] = None,
+        until: Annotated[str | None, Query(max_length=64, description="Before this time; as `since`.")] = None,
+        level: Annotated[LevelName | None, Query(description="This level and higher ones.")] = None,
+        source: Annotated[
+            list[str] | None, Query(max_length=100, description="Only these sources, by name; may be repeated.")
+        ] = None,
+        q: Annotated[
+            str | None, Query(min_length=1, max_length=MAX_PATTERN_CHARS, description="Records that contain this text.")
+        ] = None,
+        regex: Annotated[
+            str | None,
+            Query(min_length=1, max_length=MAX_PATTERN_CHARS, description="Records that match; linear time."),
+        ] = None,
+        ignore_case: Annotated[bool, Query(description="Of `q` and `regex`.")] = False,
+    ) -> None:
+        self.since = since
+        self.until = until
+        self.level = level
+        self.sources = source
+        self.q = q
+        self.regex = regex
+        self.ignore_case = ignore_case
+
+    def how(self, output: Output) -> How:
+        """Return how to merge."""
+        return How(output=output, only=self._filter())
+
+    def since_ns(self) -> int | None:
+        """Return the time to start at."""
+        return _moment("since", self.since)
+
+    def sources_of(self, log: Log) -> list[Source]:
+        """Return the sources that are wanted."""
+        there = log.sources()
+        if not self.sources:
+            return there
+        names = {source.name for source in there}
+        if missing := [name for name in self.sources if name not in names]:
+            detail = f"This log has no source {missing[0]!r}."
+            raise Problem(404, "no-such-source", detail, parameter="source", sources=sorted(names)[:100])
+        return [source for source in there if source.name in set(self.sources)]
+
+    def _filter(self) -> _core.Filter | None:
+        until_ns = _moment("until", self.until)
+        if not any([self.since, self.until, self.level, self.q, self.regex]):
+            return None
+        return where(
+            since_ns=self.since_ns(),
+            until_ns=until_ns,
+            min_level=Level[self.level.upper()] if self.level else Level.UNKNOWN,
+            contains=self.q,
+            regex=self.regex,
+            ignore_case=self.ignore_case,
+        )
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Some of the sources of a log, as a log."""
+
+    id: str
+    chosen: list[Source]
+
+    def sources(self) -> list[Source]:
+        """Return them."""
+        return self.chosen
+
+
+def _moment(name: str, text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        return parse_moment(text, now_ns=time.time_ns())
+    except UsageError as error:
+        raise Problem(400, "bad-parameter", f"{name}: {error}", parameter=name) from None

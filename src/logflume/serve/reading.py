@@ -1,0 +1,269 @@
+"""One reading of a log for one request: where it begins, when it ends, and what is said beside the lines.
+
+Holds: what a merge holds, and the block given out.
+Plan:  a merge or a follow, dressed for its media type. Whatever is missing is told where the media type has a place
+       for it: NDJSON and server-sent events have; text has none, so its header counts the gaps known at the start.
+
+Beside records, NDJSON has objects with the one key ``logflume``: ``{"logflume": {"gap": …}}`` when something is
+missing, ``{"logflume": {"cursor": "…"}}`` when asked for, ``{"logflume": {"problem": …}}`` as the last line when it
+breaks off, and ``{"logflume": {"time": "…"}}`` when nothing has come for a while.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from logflume.follow import iter_followed
+from logflume.merge import iter_merged
+from logflume.moments import show_moment
+from logflume.records import Output
+from logflume.seek import cursor_at_time, find_tail
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from logflume.abc import Log, Source
+    from logflume.cursor import Cursor
+    from logflume.follow import Followed
+    from logflume.merge import How, Merged
+    from logflume.records import Gap
+    from logflume.serve.problems import Problem
+
+BLOCK_BYTES = 256 * 1024
+"""Bytes that are handed on at a time."""
+
+_MARK_EVERY_BYTES = 1024 * 1024  # so many bytes come between two cursors
+
+HEARTBEAT_S = 15.0
+"""How long nothing is said while nothing comes: most proxies cut after 60 s."""
+
+MAX_GAPS_TOLD = 1000
+"""Gaps told one by one; the number of the others comes at the end."""
+
+
+class Media(str, Enum):
+    """In which form a log is read."""
+
+    NDJSON = "application/x-ndjson"
+    TEXT = "text/plain"
+    JSON = "application/json"
+    EVENTS = "text/event-stream"
+
+    @property
+    def output(self) -> Output:
+        """What the merge gives for it."""
+        return Output.TEXT if self is Media.TEXT else Output.NDJSON
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What one reading is of.
+
+    Attributes:
+        log: with the sources that are wanted.
+        how: to merge it.
+        media: what comes out.
+        after: go on after this place.
+        since_ns: begin at this time.
+        tail: begin so many lines before the end.
+        limit: end after so many lines, at the end of a record.
+        follow: go on as the log grows.
+        marks: tell cursors.
+        key: signs them.
+    """
+
+    log: Log
+    how: How
+    media: Media
+    after: Cursor | None = None
+    since_ns: int | None = None
+    tail: int | None = None
+    limit: int | None = None
+    follow: bool = False
+    marks: bool = False
+    key: bytes = b""
+
+
+class Reading:
+    """Blocks of one answer. One thread iterates, any may close.
+
+    Order, loss: those of a merge, or of a follow.
+    """
+
+    def __init__(self, wanted: Wanted) -> None:
+        """Open the log.
+
+        Raises:
+            CursorExpired: what the cursor names is gone.
+            UsageError: it cannot be read so.
+        """
+        self._wanted = wanted
+        self._told = 0
+        self._unmarked_bytes = 0
+        sources = wanted.log.sources()
+        start, self._skip = _start(wanted, sources)
+        self._blocks: Merged | Followed
+        if wanted.follow:
+            self._blocks = iter_followed(wanted.log, wanted.how, start=start, block_bytes=BLOCK_BYTES)
+        elif wanted.limit is None:
+            self._blocks = iter_merged(sources, wanted.how, start=start, block_bytes=BLOCK_BYTES)
+        else:  # a record at a time, and nothing is read that is not shown
+            self._blocks = iter_merged(sources, wanted.how, start=start, block_bytes=1, workers=0)
+
+    @property
+    def gaps(self) -> list[Gap]:
+        """What is missing so far."""
+        return self._blocks.gaps
+
+    def cursor(self) -> str:
+        """Name the place after the last block."""
+        return self._blocks.cursor().token(key=self._wanted.key, log_id=self._wanted.log.id)
+
+    def close(self) -> None:
+        """End it, from any thread."""
+        self._blocks.close()
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield it dressed for its media type."""
+        if self._wanted.media is Media.TEXT:
+            yield from filter(None, self._lines())
+            return
+        if self._wanted.media is Media.JSON:
+            yield from self._page()
+            return
+        for block in self._lines():
+            yield from self._dressed(block)
+        yield from self._dressed_end()
+
+    def _lines(self) -> Iterator[bytes]:
+        """Yield blocks of lines, and b"" when nothing has come for a while."""
+        plain = self._timed() if self._wanted.follow else iter(self._blocks)
+        if self._skip:
+            plain = self._without_first(plain)
+        return plain if self._wanted.limit is None else self._limited(plain, self._wanted.limit)
+
+    def _timed(self) -> Iterator[bytes]:
+        assert self._wanted.follow  # noqa: S101 - only a follow waits
+        while (block := self._blocks.read_block(HEARTBEAT_S)) is not None:  # type: ignore[union-attr]
+            yield block
+
+    def _without_first(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
+        left = self._skip
+        for block in blocks:
+            if left:
+                parts = block.split(b"\n", left)
+                passed = len(parts) - 1
+                rest = parts[-1] if passed == left else b""
+                left -= passed
+                if rest:
+                    yield rest
+            else:
+                yield block
+
+    @staticmethod
+    def _limited(blocks: Iterator[bytes], limit: int) -> Iterator[bytes]:
+        lines = 0
+        gathered: list[bytes] = []
+        size = 0
+        for block in blocks:
+            lines += max(1, block.count(b"\n")) if block else 0
+            gathered.append(block)
+            size += len(block)
+            if not block or size >= BLOCK_BYTES or lines >= limit:
+                yield b"".join(gathered)
+                gathered.clear()
+                size = 0
+            if lines >= limit:
+                return
+        yield b"".join(gathered)
+
+    def _page(self) -> Iterator[bytes]:
+        yield b'{"lines":['
+        first = True
+        for block in filter(None, self._lines()):
+            yield (b"" if first else b",") + block.rstrip(b"\n").replace(b"\n", b",")
+            first = False
+        after = self.cursor()
+        rest = {
+            "after": after,
+            "end": next(iter(self._blocks), None) is None,
+            "gaps": [asdict(gap) for gap in self.gaps[:MAX_GAPS_TOLD]],
+        }
+        yield b"]," + json.dumps(rest).encode()[1:] + b"\n"
+
+    # NDJSON, events
+
+    def _dressed(self, block: bytes) -> Iterator[bytes]:
+        yield from self._new_gaps()
+        self._unmarked_bytes += len(block)
+        is_due = self._wanted.follow or self._unmarked_bytes >= _MARK_EVERY_BYTES
+        marked = self._wanted.marks and is_due and self._unmarked_bytes > 0
+        if self._wanted.media is Media.EVENTS:
+            yield event(block, self.cursor() if is_due and block else None) if block else b": nothing new\n\n"
+        elif block:
+            yield block + (control("cursor", self.cursor()) if marked else b"")
+        else:
+            yield control("time", show_moment(time.time_ns(), 9))
+        if is_due:
+            self._unmarked_bytes = 0
+
+    def _dressed_end(self) -> Iterator[bytes]:
+        yield from self._new_gaps()
+        surplus = len(self.gaps) - MAX_GAPS_TOLD
+        if self._wanted.media is Media.EVENTS:
+            told = json.dumps({"gaps": len(self.gaps)}).encode()
+            yield b"event: end\n" + _id_line(self.cursor()) + b"data: " + told + b"\n\n"
+            return
+        if surplus > 0:
+            yield control("more_gaps", surplus)
+        if self._wanted.marks:
+            yield control("cursor", self.cursor())
+
+    def _new_gaps(self) -> Iterator[bytes]:
+        gaps = self.gaps
+        for gap in gaps[self._told : MAX_GAPS_TOLD]:
+            if self._wanted.media is Media.EVENTS:
+                yield b"event: gap\ndata: " + json.dumps(asdict(gap)).encode() + b"\n\n"
+            else:
+                yield control("gap", asdict(gap))
+        self._told = len(gaps)
+
+
+def control(name: str, value: object) -> bytes:
+    """Return a line of NDJSON that is no record."""
+    return json.dumps({"logflume": {name: value}}, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+
+
+def broken(media: Media, problem: Problem) -> bytes:
+    """Return the last words of an answer that breaks off."""
+    if media is Media.EVENTS:
+        return b"event: problem\ndata: " + json.dumps(problem.as_json(), default=str).encode() + b"\n\n"
+    if media is Media.NDJSON:
+        return control("problem", json.loads(json.dumps(problem.as_json(), default=str)))
+    return b""
+
+
+def event(lines: bytes, cursor: str | None) -> bytes:
+    """Return one server-sent event (WHATWG HTML, 9.2) of whole NDJSON lines, each a line of its data."""
+    body = b"data: " + lines.rstrip(b"\n").replace(b"\n", b"\ndata: ") + b"\n\n"
+    return body if cursor is None else _id_line(cursor) + body
+
+
+def _id_line(cursor: str) -> bytes:
+    return b"id: " + cursor.encode() + b"\n"
+
+
+def _start(wanted: Wanted, sources: list[Source]) -> tuple[Cursor | None, int]:
+    """Return where to begin, and how many lines come before that."""
+    if wanted.after is not None:
+        return wanted.after, 0
+    if wanted.tail is not None:
+        place = find_tail(sources, wanted.tail, wanted.how)
+        return place.cursor, place.skip_lines
+    if wanted.since_ns is not None:
+        return cursor_at_time(sources, wanted.since_ns, wanted.how), 0
+    return None, 0

@@ -1,0 +1,191 @@
+"""Send a reading of a log as the body of an answer.
+
+Invariant: a body ends as it should only when all was sent. When something breaks in the middle, the last words say so
+and the connection is cut. When the other side goes away, the reading is closed at once.
+Memory: what the pump holds, and one compressed block.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from contextlib import suppress
+from typing import TYPE_CHECKING, Protocol
+
+import zstandard
+from fastapi import Response
+
+from logflume.errors import LogflumeError
+from logflume.serve.problems import Problem, of_error
+from logflume.serve.pump import Pump
+from logflume.serve.reading import Media, Reading, Wanted, broken
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from starlette.types import Receive, Scope, Send
+
+GZIP_LEVEL = 1
+ZSTD_LEVEL = 1
+_GZIP_WINDOW = 31  # of zlib: with the head and tail of gzip
+
+
+class Encoder(Protocol):
+    """Compresses a stream of blocks."""
+
+    def compress(self, block: bytes) -> bytes:
+        """Take a block; give out what is ready."""
+        ...
+
+    def flush(self) -> bytes:
+        """Give out all there is, for the other side to read."""
+        ...
+
+    def finish(self) -> bytes:
+        """Give out the end."""
+        ...
+
+
+class _Gzip:
+    def __init__(self) -> None:
+        self._stream = zlib.compressobj(GZIP_LEVEL, wbits=_GZIP_WINDOW)
+
+    def compress(self, block: bytes) -> bytes:
+        return self._stream.compress(block)
+
+    def flush(self) -> bytes:
+        return self._stream.flush(zlib.Z_SYNC_FLUSH)
+
+    def finish(self) -> bytes:
+        return self._stream.flush(zlib.Z_FINISH)
+
+
+class _Zstd:
+    def __init__(self) -> None:
+        self._stream = zstandard.ZstdCompressor(level=ZSTD_LEVEL).compressobj()
+
+    def compress(self, block: bytes) -> bytes:
+        return self._stream.compress(block)
+
+    def flush(self) -> bytes:
+        return self._stream.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+
+    def finish(self) -> bytes:
+        return self._stream.flush(zstandard.COMPRESSOBJ_FLUSH_FINISH)
+
+
+ENCODERS: dict[str, type[Encoder]] = {"zstd": _Zstd, "gzip": _Gzip}
+"""What can be asked for in ``Accept-Encoding``, the better one first."""
+
+
+def encoding_for(accepted: str | None) -> str | None:
+    """Choose an encoding (RFC 9110, 12.5.3): of those with the highest weight the one we like best; None for none."""
+    weights = dict(_weighted(part) for part in (accepted or "").split(","))
+    any_weight = weights.get("*", 0.0)
+    found = [(weights.get(name, any_weight), name) for name in ENCODERS]
+    best = max(weight for weight, _ in found)
+    return next(name for weight, name in found if weight == best) if best > 0 else None
+
+
+def _weighted(part: str) -> tuple[str, float]:
+    name, *parameters = (text.strip().lower() for text in part.split(";"))
+    weight = 1.0
+    for parameter in parameters:
+        if parameter.startswith("q="):
+            try:
+                weight = min(1.0, max(0.0, float(parameter[2:])))
+            except ValueError:
+                weight = 0.0
+    return name, weight
+
+
+class _Body:
+    """A reading as bytes to send, made in the pump's thread."""
+
+    def __init__(self, wanted: Wanted, encoding: str | None) -> None:
+        self._wanted = wanted
+        self._reading = Reading(wanted)
+        self._encoder = ENCODERS[encoding]() if encoding else None
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield b""  # it is open
+        try:
+            yield from self._encoded()
+        except (LogflumeError, OSError) as error:
+            problem = of_error(error) or Problem(503, "read-failed", "The log cannot be read any further.")
+            yield self._last_words(problem)
+            raise _BrokenOff from error
+
+    def _encoded(self) -> Iterator[bytes]:
+        if self._encoder is None:
+            yield from self._reading
+            return
+        for block in self._reading:
+            packed = self._encoder.compress(block)
+            yield packed + self._encoder.flush() if self._wanted.follow else packed
+        yield self._encoder.finish()
+
+    def _last_words(self, problem: Problem) -> bytes:
+        words = broken(self._wanted.media, problem)
+        return self._encoder.compress(words) + self._encoder.flush() if self._encoder else words
+
+    def close(self) -> None:
+        self._reading.close()
+
+
+class _BrokenOff(Exception):
+    """The last words are sent; the connection is to be cut."""
+
+
+class StreamResponse(Response):
+    """An answer whose body is a reading of a log."""
+
+    def __init__(self, wanted: Wanted, *, encoding: str | None, head_only: bool) -> None:
+        """Describe the answer; nothing is opened yet."""
+        media = wanted.media.value
+        super().__init__(media_type=f"{media}; charset=utf-8" if wanted.media is not Media.NDJSON else media)
+        self._wanted = wanted
+        self._encoding = encoding
+        self._head_only = head_only
+        del self.headers["content-length"]
+        self.headers["Vary"] = "Accept, Accept-Encoding"
+        self.headers["Cache-Control"] = "no-store"
+        self.headers["X-Accel-Buffering"] = "no"  # nginx would wait for 8 KiB
+        if encoding:
+            self.headers["Content-Encoding"] = encoding
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it.
+
+        Raises:
+            LogflumeError: it cannot be opened; nothing has been sent then.
+        """
+        del scope
+        async with Pump(lambda: _Body(self._wanted, self._encoding)) as pump:
+            await anext(pump)
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            if self._head_only:
+                await send({"type": "http.response.body", "body": b""})
+                return
+            sending = asyncio.ensure_future(_send_all(pump, send))
+            leaving = asyncio.ensure_future(_disconnect(receive))
+            try:
+                await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
+                if sending.done():
+                    with suppress(_BrokenOff, OSError):  # the missing end tells the other side
+                        sending.result()
+            finally:
+                sending.cancel()
+                leaving.cancel()
+
+
+async def _send_all(pump: Pump, send: Send) -> None:
+    async for block in pump:
+        if block:
+            await send({"type": "http.response.body", "body": block, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

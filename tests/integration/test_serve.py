@@ -1,0 +1,412 @@
+"""The server as its users have it: a process of its own, asked over HTTP."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import httpx
+import pytest
+import zstandard
+
+from tests.drive import merge_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+DEADLINE_S = 30
+
+
+def line(second: int, text: str = "x", level: str = "info") -> str:
+    """Return a line as Airflow writes them."""
+    stamp = f"2024-11-20T12:{second // 60:02d}:{second % 60:02d}Z"
+    return json.dumps({"timestamp": stamp, "level": level, "event": text}, separators=(",", ":")) + "\n"
+
+
+def eventually(holds: Callable[[], object]) -> None:
+    """Wait until something holds."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not holds():
+        assert time.monotonic() < deadline, "it never became so"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Logs of one's own."""
+    return made(tmp_path / "logs")
+
+
+def made(root: Path) -> Path:
+    """Make three logs: one of two sources, a long one, an empty one."""
+    (root / "dag").mkdir(parents=True)
+    (root / "dag" / "attempt=1.log").write_text("".join(line(n, f"worker {n}") for n in range(0, 60, 2)))
+    (root / "dag" / "attempt=1.log.trigger.7.log").write_text(
+        "".join(line(n, f"trigger {n}", "error" if n == 31 else "info") for n in range(1, 60, 2))
+    )
+    (root / "long.log").write_text("".join(line(n % 3600, f"row {n}") for n in range(3000)))
+    (root / "empty.log").touch()
+    return root
+
+
+@pytest.fixture
+def own(folder: Path, tmp_path: Path) -> Iterator[Server]:
+    """Serve one's own logs."""
+    with serving(folder, tmp_path / "cache") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Serve logs that nobody changes."""
+    folder = tmp_path_factory.mktemp("served")
+    with serving(made(folder / "logs"), folder / "cache") as running:
+        yield running
+
+
+class Server:
+    """A server process and a client for it."""
+
+    def __init__(self, folder: Path, process: subprocess.Popen[str], url: str) -> None:
+        self.folder = folder
+        self.process = process
+        self.url = url
+        self.client = httpx.Client(base_url=url + "/api/v1", timeout=DEADLINE_S)
+
+    def get(
+        self, path: str, params: Mapping[str, str | int | bool] | None = None, headers: Mapping[str, str] | None = None
+    ) -> httpx.Response:
+        """Ask."""
+        return self.client.get(path, params=params, headers=headers)
+
+    def descriptors(self) -> int:
+        """Count what the server has open."""
+        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
+
+    def threads(self) -> int:
+        """Count its threads."""
+        return len(list(Path(f"/proc/{self.process.pid}/task").iterdir()))
+
+
+@contextlib.contextmanager
+def serving(folder: Path, cache: Path) -> Iterator[Server]:
+    """Run ``logflume serve`` on a free port."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "logflume", "serve", str(folder), "--port", "0"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "XDG_CACHE_HOME": str(cache)},
+    )
+    assert process.stderr is not None
+    said = process.stderr.readline()
+    found = re.search(r"http://[0-9.:]+", said)
+    assert found, said + process.stderr.read()
+    server = Server(folder, process, found[0])
+    try:
+        with server.client:
+            yield server
+    finally:
+        process.send_signal(signal.SIGTERM)
+        rest = process.communicate(timeout=DEADLINE_S)[1]
+    assert process.returncode in {0, -signal.SIGTERM}
+    assert rest == ""
+
+
+def merged(folder: Path, *names: str) -> bytes:
+    """Merge files as the engine does."""
+    return merge_whole([(folder / name).read_bytes() for name in names])
+
+
+ATTEMPT = "logs/dag/attempt=1.log"
+
+
+def test_the_list_is_paged(own: Server) -> None:
+    """Logs come in the order of their ids, and ``after`` names where the next page begins."""
+    seen: list[str] = []
+    after: str | None = ""
+    while after is not None:
+        page = own.get("logs", params={"limit": 1, "after": after}).json()
+        seen += [log["id"] for log in page["logs"]]
+        after = page["after"]
+    assert seen == ["dag/attempt=1.log", "empty.log", "long.log"]
+    assert [log["id"] for log in own.get("logs", params={"prefix": "da"}).json()["logs"]] == ["dag/attempt=1.log"]
+
+
+def test_a_log_tells_what_it_is_made_of(server: Server) -> None:
+    """Counts, times and levels are those of all its sources, each of which is named."""
+    eventually(lambda: server.get(ATTEMPT).json()["lines"]["exact"])
+    told = server.get(ATTEMPT).json()
+    assert told["lines"] == {"count": 60, "exact": True}
+    assert told["first"] == "2024-11-20T12:00:00.000000000Z"
+    assert told["last"] == "2024-11-20T12:00:59.000000000Z"
+    assert (told["levels"]["info"], told["levels"]["error"]) == (59, 1)
+    assert [source["name"] for source in told["sources"]] == ["attempt=1.log", "attempt=1.log.trigger.7.log"]
+
+
+@pytest.mark.parametrize("accept", [None, "*/*", "application/x-ndjson", "text/plain;q=0.1, application/*"])
+def test_a_stream_is_the_merged_log(server: Server, accept: str | None) -> None:
+    """NDJSON unless another form is asked for, byte for byte."""
+    headers = {"Accept": accept} if accept else {}
+    answer = server.get(f"{ATTEMPT}/stream", headers=headers)
+    assert answer.headers["content-type"] == "application/x-ndjson"
+    assert answer.content == merged(server.folder, "dag/attempt=1.log", "dag/attempt=1.log.trigger.7.log")
+
+
+def test_a_stream_as_text(server: Server) -> None:
+    """Text is what was written."""
+    answer = server.get("logs/long.log/stream", headers={"Accept": "text/plain"})
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    assert answer.content == (server.folder / "long.log").read_bytes()
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "zstd"])
+def test_a_stream_is_compressed_when_asked(server: Server, encoding: str) -> None:
+    """What is unpacked is the same."""
+    with server.client.stream("GET", "logs/long.log/stream", headers={"Accept-Encoding": encoding}) as answer:
+        packed = b"".join(answer.iter_raw())
+    assert answer.headers["content-encoding"] == encoding
+    unpack: dict[str, Callable[[bytes], bytes]] = {
+        "gzip": lambda data: zlib.decompress(data, 31),
+        "zstd": lambda data: zstandard.ZstdDecompressor().decompressobj().decompress(data),
+    }
+    assert unpack[encoding](packed) == (server.folder / "long.log").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "texts"),
+    [
+        ({"tail": 2}, ["worker 58", "trigger 59"]),
+        ({"limit": 2}, ["worker 0", "trigger 1"]),
+        ({"level": "error"}, ["trigger 31"]),
+        ({"q": "worker 1"}, [f"worker {n}" for n in (10, 12, 14, 16, 18)]),
+        ({"regex": "^.*(worker|trigger) 5[89]"}, ["worker 58", "trigger 59"]),
+        ({"since": "2024-11-20T12:00:58Z"}, ["worker 58", "trigger 59"]),
+        ({"until": "2024-11-20T12:00:02Z"}, ["worker 0", "trigger 1"]),
+        ({"source": "attempt=1.log", "limit": 2}, ["worker 0", "worker 2"]),
+        ({"tail": 3, "q": "worker", "limit": 2}, ["worker 54", "worker 56"]),
+        ({"tail": 0}, []),
+    ],
+)
+def test_what_is_streamed_can_be_chosen(server: Server, parameters: dict[str, str], texts: list[str]) -> None:
+    """By place, level, text, time and source."""
+    answer = server.get(f"{ATTEMPT}/stream", params=parameters)
+    assert [json.loads(each)["event"] for each in answer.text.splitlines()] == texts
+
+
+def test_pages_add_up_to_the_log(server: Server) -> None:
+    """Each page goes on where the last one ended, and the last one says so."""
+    events: list[str] = []
+    after, ended = None, False
+    while not ended:
+        parameters = {"limit": "700"} | ({"after": after} if after else {})
+        page = server.get("logs/long.log/stream", params=parameters, headers={"Accept": "application/json"}).json()
+        assert len(page["lines"]) <= 700
+        events += [each["event"] for each in page["lines"]]
+        after, ended = page["after"], page["end"]
+    assert events == [f"row {n}" for n in range(3000)]
+
+
+def test_a_page_after_the_last_one_is_empty_until_the_log_grows(own: Server) -> None:
+    """Polling gives what is new, and nothing else."""
+    as_json = {"Accept": "application/json"}
+    after = own.get(f"{ATTEMPT}/stream", headers=as_json).json()["after"]
+    again = own.get(f"{ATTEMPT}/stream", params={"after": after}, headers=as_json).json()
+    assert (again["lines"], again["end"]) == ([], True)
+    with (own.folder / "dag" / "attempt=1.log").open("a") as file:
+        file.write(line(70, "new"))
+    grown = own.get(f"{ATTEMPT}/stream", params={"after": again["after"]}, headers=as_json).json()
+    assert [each["event"] for each in grown["lines"]] == ["new"]
+
+
+def test_cursors_outlive_the_server(folder: Path, tmp_path: Path) -> None:
+    """Another process with the same cache folder goes on from them; one with another folder refuses them."""
+    with serving(folder, tmp_path / "a") as first:
+        last = first.get(f"{ATTEMPT}/stream", params={"limit": 59, "marks": True}).text.splitlines()[-1]
+        token = json.loads(last)["logflume"]["cursor"]
+    with serving(folder, tmp_path / "a") as second:
+        answer = second.get(f"{ATTEMPT}/stream", params={"after": token})
+        assert [json.loads(each)["event"] for each in answer.text.splitlines()] == ["trigger 59"]
+        assert second.get("logs/long.log/stream", params={"after": token}).status_code == 400
+    with serving(folder, tmp_path / "b") as third:
+        assert third.get(f"{ATTEMPT}/stream", params={"after": token}).json()["type"].endswith("bad-cursor")
+
+
+def test_a_cut_log_refuses_its_cursors(own: Server) -> None:
+    """The bytes under a cursor are gone: 410, and how to go on."""
+    as_json = {"Accept": "application/json"}
+    after = own.get("logs/long.log/stream", params={"limit": 100}, headers=as_json).json()["after"]
+    (own.folder / "long.log").write_text(line(5, "other"))
+    answer = own.get("logs/long.log/stream", params={"after": after}, headers=as_json)
+    assert (answer.status_code, answer.json()["oldest"]) == (410, None)
+
+
+def test_rows_by_their_place(server: Server) -> None:
+    """Any part of the log, also counted from its end."""
+    eventually(lambda: server.get("logs/long.log").json()["lines"]["exact"])
+    page = server.get("logs/long.log/rows", params={"from": 1234, "n": 3}).json()
+    assert [row["event"] for row in page["rows"]] == ["row 1234", "row 1235", "row 1236"]
+    assert (page["from"], page["lines"]) == (1234, {"count": 3000, "exact": True})
+    last = server.get("logs/long.log/rows", params={"from": -2, "n": 5}).json()
+    assert (last["from"], [row["event"] for row in last["rows"]]) == (2998, ["row 2998", "row 2999"])
+    assert server.get("logs/long.log/rows", params={"from": 3000}).json()["rows"] == []
+    assert server.get("logs/empty.log/rows").json()["rows"] == []
+
+
+def test_places_are_found(server: Server) -> None:
+    """By time, and from one error to the next."""
+    eventually(lambda: server.get(ATTEMPT).json()["lines"]["exact"])
+
+    def seq(**parameters: object) -> object:
+        return server.get(f"{ATTEMPT}/locate", params={key: str(value) for key, value in parameters.items()}).json()[
+            "seq"
+        ]
+
+    assert seq(ts="2024-11-20T12:00:31Z") == 31
+    assert seq(error="next") == 31
+    assert seq(error="next", seq=32) is None
+    assert seq(error="previous", seq=60) == 31
+    assert seq(seq=7) == 7
+
+
+def test_a_summary_counts_every_record(server: Server) -> None:
+    """The buckets of the timeline add up."""
+    eventually(lambda: server.get(ATTEMPT).json()["lines"]["exact"])
+    told = server.get(f"{ATTEMPT}/summary", params={"buckets": 7}).json()
+    assert len(told["buckets"]) <= 7
+    assert sum(map(sum, told["buckets"])) == 60
+    assert sum(bucket[told["levels"].index("error")] for bucket in told["buckets"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "type_"),
+    [
+        ("logs/nothing.log", 404, "no-such-log"),
+        ("logs/nothing.log/stream", 404, "no-such-log"),
+        ("logs/../../etc/passwd/rows", 404, "no-such-log"),
+        ("logs/%2e%2e/%2e%2e/etc/passwd", 404, "no-such-log"),
+        ("logs/a%00b", 404, "no-such-log"),
+        ("logs/%ff%fe", 404, "no-such-log"),
+        ("nowhere", 404, "no-such-page"),
+        ("logs/long.log/stream?after=nonsense", 400, "bad-cursor"),
+        ("logs/long.log/stream?regex=a(b", 400, "bad-pattern"),
+        ("logs/long.log/stream?since=yesteryear", 400, "bad-parameter"),
+        ("logs/long.log/stream?tail=-1", 400, "bad-parameter"),
+        ("logs/long.log/stream?tail=1&after=x", 400, "bad-parameter"),
+        ("logs/long.log/stream?source=other", 404, "no-such-source"),
+        ("logs/long.log/rows?n=100000", 400, "bad-parameter"),
+        ("logs/long.log/locate", 400, "bad-parameter"),
+        ("logs?limit=0", 400, "bad-parameter"),
+    ],
+)
+def test_mistakes_are_answered_as_problems(server: Server, path: str, status: int, type_: str) -> None:
+    """Each with its status and a stable word, and never the path of a file."""
+    connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=DEADLINE_S)
+    connection.request("GET", f"/api/v1/{path}")  # as it stands: others tidy it up
+    answer = connection.getresponse()
+    body = answer.read().decode()
+    connection.close()
+    assert answer.headers["content-type"] == "application/problem+json"
+    told = json.loads(body)
+    assert (answer.status, told["status"], told["type"]) == (status, status, f"urn:logflume:problem:{type_}")
+    assert str(server.folder) not in body
+
+
+def test_the_place_of_a_mistake_in_a_pattern(server: Server) -> None:
+    """A bad expression is told with the byte at which it goes wrong."""
+    assert server.get("logs/long.log/stream", params={"regex": "ab)"}).json()["position"] == 2
+
+
+def test_other_forms_are_refused(server: Server) -> None:
+    """406 names those there are."""
+    answer = server.get("logs/long.log/stream", headers={"Accept": "image/png"})
+    assert answer.status_code == 406
+    assert "text/plain" in answer.json()["detail"]
+
+
+def test_head_answers_as_get_without_its_body(server: Server) -> None:
+    """The same status and headers."""
+    answer = server.client.head("logs/long.log/stream")
+    assert (answer.status_code, answer.headers["content-type"], answer.content) == (200, "application/x-ndjson", b"")
+
+
+def test_a_follow_gives_what_comes(own: Server) -> None:
+    """Lines that are written while it is read come, and none twice."""
+    path = own.folder / "dag" / "attempt=1.log"
+    with own.client.stream("GET", f"{ATTEMPT}/stream", params={"follow": True, "tail": 1}) as answer:
+        lines = answer.iter_lines()
+        assert json.loads(next(lines))["event"] == "trigger 59"
+        for n in range(100, 105):
+            with path.open("a") as file:
+                file.write(line(n, f"new {n}"))
+            assert json.loads(next(lines))["event"] == f"new {n}"
+
+
+def test_events_go_on_after_the_last_one_seen(own: Server) -> None:
+    """The id of a server-sent event, given back, is where the next connection begins."""
+    accept = {"Accept": "text/event-stream"}
+    with own.client.stream("GET", f"{ATTEMPT}/stream", params={"tail": 1}, headers=accept) as answer:
+        lines = answer.iter_lines()
+        last_id = next(lines).removeprefix("id: ")
+        assert json.loads(next(lines).removeprefix("data: "))["event"] == "trigger 59"
+    with (own.folder / "dag" / "attempt=1.log").open("a") as file:
+        file.write(line(100, "meanwhile"))
+    with own.client.stream("GET", f"{ATTEMPT}/stream", headers=accept | {"Last-Event-ID": last_id}) as answer:
+        lines = answer.iter_lines()
+        assert next(lines).startswith("id: ")
+        assert json.loads(next(lines).removeprefix("data: "))["event"] == "meanwhile"
+
+
+def test_who_leaves_leaves_nothing_behind(own: Server) -> None:
+    """Descriptors and threads of cut reads and follows are gone soon after."""
+    own.get("logs/long.log/stream")
+    descriptors, threads = own.descriptors(), own.threads()
+    for follow in (False, True) * 10:
+        address = f"{own.url}/api/v1/logs/long.log/stream"
+        with contextlib.suppress(httpx.HTTPError), httpx.stream("GET", address, params={"follow": follow}) as answer:
+            next(answer.iter_raw(100))
+    eventually(lambda: own.descriptors() <= descriptors + 1 and own.threads() <= threads + 1)
+
+
+def test_a_log_that_breaks_off_says_so(folder: Path, tmp_path: Path) -> None:
+    """What is missing is told in a line of its own, and the others go on."""
+    (folder / "dag" / "attempt=1.log.1").mkdir()
+    with serving(folder, tmp_path / "cache") as server:
+        answer = server.get(f"{ATTEMPT}/stream")
+        told = [json.loads(each) for each in answer.text.splitlines()]
+        gaps = [each["logflume"]["gap"] for each in told if "logflume" in each]
+        assert [gap["reason"] for gap in gaps] == ["special-file"]
+        assert len(told) == 61
+
+
+def test_ids_may_hold_anything(own: Server) -> None:
+    """Spaces, colons, plus signs and letters of any script, as Airflow's run ids have them."""
+    name = "run_id=manual__2024-11-20T12:34:56+00:00 ü#?.log"
+    (own.folder / name).write_text(line(1, "here"))
+    answer = own.get(f"logs/{quote(name)}/stream")
+    assert json.loads(answer.text)["event"] == "here"
+
+
+def test_another_address_is_refused(folder: Path) -> None:
+    """Without authentication nobody but this machine is served."""
+    command = [sys.executable, "-m", "logflume", "serve", str(folder), "--host", "0.0.0.0"]  # noqa: S104
+    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+    assert (done.returncode, "authentication" in done.stderr) == (2, True)
+
+
+def test_a_port_that_is_taken(server: Server) -> None:
+    """The message says which, and what to do."""
+    port = server.url.rsplit(":", 1)[1]
+    command = [sys.executable, "-m", "logflume", "serve", str(server.folder), "--port", port]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+    assert (done.returncode, "--port 0" in done.stderr) == (2, True)
