@@ -217,7 +217,6 @@ def test_a_log_of_blank_lines(output: str) -> None:
     assert done.records > 4_500_000
 
 
-@pytest.mark.xfail(reason="in NDJSON a record of a megabyte of blank lines is a block of 55 MiB", strict=True)
 def test_a_record_of_blank_lines() -> None:
     """A traceback may have any number of blank lines."""
     assert_small(run("one-record-of-blank-lines", 5_000_000), 5_000_000)

@@ -548,3 +548,14 @@ def test_positions_pass_what_was_filtered_and_repeated() -> None:
     assert Drive(core, [[source], [source]]).run() == b""
     assert core.done
     assert core.positions() == [len(source), len(source)]
+
+
+@pytest.mark.parametrize("size", [1 << 20, 100_000, 4096])
+def test_a_record_of_very_many_lines_passes_in_pieces(size: int) -> None:
+    """Cut after the same lines, wherever the blocks are cut; no line is missing, and none is given out by itself."""
+    data = joined(at(1, "failed"), *[b""] * 199_999, at(2, "next"))
+    core = merger(1, output=Output.NDJSON)
+    drive = Drive(core, [[data[start : start + size] for start in range(0, len(data), size)]], max_bytes=(1,))
+    lines = drive.run().count(b"\n")
+    assert (lines, core.stats()["pieces"], core.stats()["records"]) == (200_001, 3, 2)
+    assert [block.count(b"\n") for block in drive.taken] == [65_536, 65_536, 65_536, 200_000 - 3 * 65_536, 1]

@@ -31,6 +31,9 @@ pub const UNTIMED: i64 = i64::MIN;
 /// A line longer than a record may be is only looked at this far for its time.
 const LONG_LINE_HEAD: usize = 4096;
 
+/// A record of more lines passes in pieces too, however short they are: each line becomes an object in NDJSON.
+pub const MAX_RECORD_LINES: u32 = 65_536;
+
 /// How a source is to be scanned; the same for all sources of a merge.
 #[derive(Clone, Default)]
 pub struct Settings {
@@ -474,7 +477,7 @@ impl Scanner {
     fn cut_in_tail(&mut self, tail: &[u8]) {
         let known = if self.line_decided { tail.len() } else { self.tail_line };
         if let Some(open) = self.open {
-            if known > open.start + self.settings.max_record_bytes {
+            if known > open.start + self.settings.max_record_bytes || open.lines > MAX_RECORD_LINES {
                 let mut region = Region::of_tail(tail);
                 self.open = Some(self.cut(&mut region, open, known));
             }
@@ -565,16 +568,19 @@ impl Scanner {
         if end == open.start {
             return;
         }
-        let open = if end - open.start > self.settings.max_record_bytes { self.cut(region, open, end) } else { open };
+        let is_long = end - open.start > self.settings.max_record_bytes || open.lines > MAX_RECORD_LINES;
+        let open = if is_long { self.cut(region, open, end) } else { open };
         self.add(region, open, end, open.lines, 0);
     }
 
-    /// Give out pieces until at most `max_record_bytes` of the known bytes are left.
+    /// Give out pieces until at most `max_record_bytes` of the known bytes, and `MAX_RECORD_LINES` lines, are left.
     fn cut(&mut self, region: &mut Region, mut open: Open, known: usize) -> Open {
         let max = self.settings.max_record_bytes.max(8);
-        while known - open.start > max {
-            let bytes = &region.bytes[open.start..open.start + max];
-            let at_line = memchr::memrchr(b'\n', bytes);
+        while known - open.start > max || open.lines > MAX_RECORD_LINES {
+            let bytes = &region.bytes[open.start..known.min(open.start + max)];
+            let many = open.lines > MAX_RECORD_LINES;
+            let last = many.then(|| memchr::memchr_iter(b'\n', bytes).nth(MAX_RECORD_LINES as usize - 1)).flatten();
+            let at_line = last.or_else(|| memchr::memrchr(b'\n', bytes));
             let (length, flags) = match at_line {
                 Some(newline) => (newline + 1, Record::GOES_ON),
                 None => (character_boundary(bytes), Record::GOES_ON | Record::CUT_END),
