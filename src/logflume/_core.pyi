@@ -96,12 +96,16 @@ class Merger:
         levels: bool = False,  # recognise and count levels (a level filter implies it)
         max_record_bytes: int = 1 << 20,
         index_every_bytes: int = 0,  # 0 = no index entries
+        numbers: bool = False,  # tell where each record is: those kept back are merged too
     ) -> None: ...
     def add(self) -> int: ...  # one more source, last in ties; not with index_every_bytes
     def scanner(self, source: int) -> Scanner: ...  # once for each source: from then on `push` its batches
     @property
     def owes_newline(self) -> int | None: ...  # TEXT: whose last line came without its newline, and nothing since
     def owe_newline(self, source: int) -> None: ...  # go on after such a line
+    def take_numbers(self) -> list[int]: ...  # of records given out since: merged lines before each
+    @property
+    def lines(self) -> int: ...  # merged lines that have come by, shown or not
     def feed(self, source: int, block: bytes) -> None: ...  # scan here and push
     def push(self, source: int, batch: Batch) -> None: ...  # scanned elsewhere
     def finish(self, source: int) -> None: ...

@@ -64,7 +64,7 @@ class How:
     levels: bool = False
     max_record_bytes: int = MAX_RECORD_BYTES
 
-    def merger(self, sources: int, *, index_every_bytes: int = 0) -> _core.Merger:
+    def merger(self, sources: int, *, index_every_bytes: int = 0, numbers: bool = False) -> _core.Merger:
         """Make the core of a merge.
 
         Raises:
@@ -82,6 +82,7 @@ class How:
                 levels=self.levels,
                 max_record_bytes=self.max_record_bytes,
                 index_every_bytes=index_every_bytes,
+                numbers=numbers,
             )
         except (ValueError, OverflowError) as error:
             raise UsageError(str(error)) from None
@@ -180,8 +181,9 @@ class Merged:
         workers: int | None = None,
         block_bytes: int = GIVEN_BYTES,
         index_every_bytes: int = 0,
+        numbers: bool = False,
     ) -> None:
-        self._merger = how.merger(len(sources), index_every_bytes=index_every_bytes)
+        self._merger = how.merger(len(sources), index_every_bytes=index_every_bytes, numbers=numbers)
         self._block_bytes = block_bytes
         # Held while a block is made, so that nothing is closed under a read.
         self._working = threading.Lock()
@@ -219,25 +221,40 @@ class Merged:
             StopIteration: all sources have ended, or this was closed.
             Exception: whatever a source raised that is no SourceFailed; once, and all is released.
         """
+        while (block := self.read_some()) is not None:
+            if block:
+                return block
+        raise StopIteration
+
+    def read_some(self) -> bytes | None:
+        """Return the next block; ``b""`` when sources had to be read and it is not made yet; None at the end.
+
+        Raises:
+            Exception: whatever a source raised that is no SourceFailed; once, and all is released.
+        """
         try:
             with self._working, contextlib.suppress(Stopped):
-                if block := self._next_block():
+                block = self._try_block()
+                if block is not None:
                     return block
         except BaseException:
             self.close()
             raise
         self.close()
-        raise StopIteration
+        return None
 
-    def _next_block(self) -> bytes:
-        while not self._stopped:
-            block = self._merger.take(self._block_bytes)
-            if block or self._merger.done:
-                return block
-            # Nothing may be wanted although there is more: Output.NONE gives nothing out.
-            for number in self._merger.wanted():
-                if not self._stopped:
-                    self._inputs[number].feed(self._merger)
+    def _try_block(self) -> bytes | None:
+        if self._stopped:
+            return None
+        block = self._merger.take(self._block_bytes)
+        if block:
+            return block
+        if self._merger.done:
+            return None
+        # Nothing may be wanted although there is more: Output.NONE gives nothing out.
+        for number in self._merger.wanted():
+            if not self._stopped:
+                self._inputs[number].feed(self._merger)
         return b""
 
     @property
@@ -252,6 +269,15 @@ class Merged:
     def stats(self) -> _core.Stats:
         """Return counts of records, lines, bytes, late ones, duplicates … so far, in all and by source."""
         return self._merger.stats()
+
+    def take_numbers(self) -> list[int]:
+        """Return, with ``numbers``, how many merged lines come before each record given out since the last call."""
+        return self._merger.take_numbers()
+
+    @property
+    def lines(self) -> int:
+        """Merged lines that have come by, shown or (with ``numbers``) kept back."""
+        return self._merger.lines
 
     def take_index(self) -> bytes:
         """Return the index entries made since the last call."""

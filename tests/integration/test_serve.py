@@ -279,6 +279,43 @@ def test_places_are_found(server: Server) -> None:
     assert seq(seq=7) == 7
 
 
+def test_a_search_tells_where_its_hits_are(server: Server) -> None:
+    """Each hit comes with its place in the whole log; the last line says that all was searched."""
+    told = [json.loads(each) for each in server.get("logs/long.log/search", params={"q": "row 299"}).text.splitlines()]
+    hits = [each for each in told if "seq" in each]
+    assert [(hit["seq"], hit["rows"][0]["event"]) for hit in hits] == [
+        (n, f"row {n}") for n in [299, *range(2990, 3000)]
+    ]
+    assert told[-1]["done"] | {"bytes": 0} == {
+        "hits": 11,
+        "whole": True,
+        "seq": 3000,
+        "bytes": 0,
+        "after": None,
+        "gaps": [],
+    }
+    assert any("progress" in each for each in told)
+
+
+def test_a_search_goes_on_where_it_ended(server: Server) -> None:
+    """With the cursor and the place of the last line, the other hits come with their places."""
+    parameters: dict[str, str | int | bool] = {"regex": 'row [0-9]*7$|row [0-9]*7"', "limit": 100}
+    seen: list[int] = []
+    whole = False
+    while not whole:
+        told = [json.loads(each) for each in server.get("logs/long.log/search", params=parameters).text.splitlines()]
+        seen += [each["seq"] for each in told if "seq" in each]
+        done = told[-1]["done"]
+        whole = done["whole"]
+        parameters |= {"after": done["after"] or "", "seq": done["seq"]}
+    assert seen == list(range(7, 3000, 10))
+
+
+def test_a_search_needs_something_to_look_for(server: Server) -> None:
+    """Otherwise everything would be a hit."""
+    assert server.get("logs/long.log/search").json()["type"] == "urn:logflume:problem:bad-request"
+
+
 def test_a_summary_counts_every_record(server: Server) -> None:
     """The buckets of the timeline add up."""
     eventually(lambda: server.get(ATTEMPT).json()["lines"]["exact"])

@@ -39,6 +39,8 @@ pub struct Options {
     pub scan: Settings,
     /// Make an index entry after about so many bytes of records; 0 = none.
     pub index_every_bytes: u64,
+    /// Tell where in the merged log each record is: those that the filter keeps back are merged too, and not shown.
+    pub numbers: bool,
 }
 
 /// From so many sources on, processors do not see any more that each of them is read from front to back.
@@ -181,6 +183,9 @@ pub struct Merger<B> {
     unfinished: Option<usize>,
     given: Given,
     index: Option<Encoder>,
+    /// Lines that have come by, shown or not; and how many came before each record that was shown.
+    lines: u64,
+    numbers: Vec<u64>,
 }
 
 impl<B: AsRef<[u8]>> Merger<B> {
@@ -190,6 +195,7 @@ impl<B: AsRef<[u8]>> Merger<B> {
     /// The time format cannot be used.
     pub fn new(n: usize, mut options: Options) -> Result<Self, stamp::BadFormat> {
         options.scan.json = options.output == Output::Ndjson;
+        options.scan.keep_hidden = options.numbers;
         // Also without a source, which may be added: what cannot be used is told now.
         stamp::Reader::new(&options.scan.stamps)?;
         let inputs = (0..n).map(|_| Scanner::new(&options.scan).map(Input::new)).collect::<Result<Vec<_>, _>>()?;
@@ -204,6 +210,8 @@ impl<B: AsRef<[u8]>> Merger<B> {
             unfinished: None,
             given: Given::default(),
             index,
+            lines: 0,
+            numbers: Vec::new(),
         })
     }
 
@@ -348,6 +356,16 @@ impl<B: AsRef<[u8]>> Merger<B> {
         self.index.as_mut().map(Encoder::take).unwrap_or_default()
     }
 
+    /// With `numbers`: for each record given out since the last call, how many lines of the merged log come before it.
+    pub fn take_numbers(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.numbers)
+    }
+
+    /// Lines of the merged log that have come by, shown or not.
+    pub fn lines(&self) -> u64 {
+        self.lines
+    }
+
     /// Make an index entry for what has been given out so far.
     pub fn mark_index(&mut self) {
         let (positions, floors) = (self.positions(), self.floors());
@@ -475,12 +493,22 @@ impl<B: AsRef<[u8]>> Merger<B> {
                 self.out.extend_from_slice(batch.stretch(&run[0], &run[count - 1]));
             }
             Output::Text => text(source, batch, run, &mut self.owes_newline, &mut self.out),
-            Output::Ndjson => run.iter().for_each(|record| render::ndjson(batch.bytes(record), record, &mut self.out)),
+            Output::Ndjson => {
+                for record in run.iter().filter(|record| !record.hidden()) {
+                    render::ndjson(batch.bytes(record), record, &mut self.out);
+                }
+            }
         }
-        self.given.records += count as u64;
         for record in run {
-            self.given.lines += u64::from(record.lines);
-            self.given.source_bytes += u64::from(record.len);
+            if !record.hidden() {
+                self.given.records += 1;
+                self.given.lines += u64::from(record.lines);
+                self.given.source_bytes += u64::from(record.len);
+                if self.options.numbers {
+                    self.numbers.push(self.lines);
+                }
+            }
+            self.lines += u64::from(record.lines);
         }
         if let Some(index) = &mut self.index {
             index.count(run);
@@ -526,7 +554,7 @@ fn text<B: AsRef<[u8]>>(
     owes_newline: &mut Option<usize>,
     out: &mut Vec<u8>,
 ) {
-    for record in run {
+    for record in run.iter().filter(|record| !record.hidden()) {
         let bytes = batch.bytes(record);
         if owes_newline.take().is_some_and(|other| other != source) {
             out.push(b'\n');

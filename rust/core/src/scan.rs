@@ -47,6 +47,8 @@ pub struct Settings {
     pub json: bool,
     /// A longer record passes in pieces.
     pub max_record_bytes: usize,
+    /// Keep records that do not pass, marked, so that lines can be counted.
+    pub keep_hidden: bool,
 }
 
 impl Settings {
@@ -77,6 +79,7 @@ impl Record {
     const NO_JSON: u8 = 4;
     const GOES_ON: u8 = 8;
     const CUT_END: u8 = 16;
+    const HIDDEN: u8 = 32;
 
     /// Every line is a JSON object: NDJSON can pass it as it is.
     #[inline]
@@ -94,6 +97,12 @@ impl Record {
     #[inline]
     pub fn goes_on(&self) -> bool {
         self.flags & Self::GOES_ON != 0
+    }
+
+    /// It did not pass the filter, and is there only to be counted.
+    #[inline]
+    pub fn hidden(&self) -> bool {
+        self.flags & Self::HIDDEN != 0
     }
 
     /// A piece that ends within a line.
@@ -373,7 +382,7 @@ impl Scanner {
         records.iter().all(|record| {
             let follows = record.start == next;
             next = record.start + record.len;
-            follows && (record.all_json() || !self.settings.json)
+            follows && !record.hidden() && (record.all_json() || !self.settings.json)
         })
     }
 
@@ -625,10 +634,14 @@ impl Scanner {
                 };
             if !passes {
                 self.counts.filtered += 1;
-                return level;
+                if !self.settings.keep_hidden {
+                    return level;
+                }
+                flags |= Record::HIDDEN;
             }
         }
-        let kind = if self.settings.json && !piece { Self::kind(region, open, line_end, lines) } else { 0 };
+        let shows_json = self.settings.json && !piece && flags & Record::HIDDEN == 0;
+        let kind = if shows_json { Self::kind(region, open, line_end, lines) } else { 0 };
         self.records.push(Record {
             ts: open.ts,
             start: start as u32,

@@ -49,7 +49,7 @@ impl Case {
         let output = if flags & 1 == 0 { Output::Text } else { Output::Ndjson };
         let index_every_bytes = if flags & 16 == 0 { 0 } else { 50 };
         Case {
-            options: Options { output, dedup: flags & 2 != 0, scan, index_every_bytes },
+            options: Options { output, dedup: flags & 2 != 0, scan, index_every_bytes, numbers: flags & 32 != 0 },
             take_bytes: TAKE_BYTES[usize::from(*sizes) / RECORD_BYTES.len() % TAKE_BYTES.len()],
             scanned_apart: flags & 8 != 0,
             seed: [seed[0], seed[1]],

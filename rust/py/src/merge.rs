@@ -188,7 +188,7 @@ impl Merger {
 impl Merger {
     #[new]
     #[pyo3(signature = (n_sources, *, output=0, dedup=true, filter=None, zone="UTC", time_format=None,
-        reference_ns=0, levels=false, max_record_bytes=1 << 20, index_every_bytes=0))]
+        reference_ns=0, levels=false, max_record_bytes=1 << 20, index_every_bytes=0, numbers=false))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         n_sources: usize,
@@ -201,6 +201,7 @@ impl Merger {
         levels: bool,
         max_record_bytes: usize,
         index_every_bytes: u64,
+        numbers: bool,
     ) -> PyResult<Self> {
         let output = match output {
             0 => Output::Ndjson,
@@ -214,8 +215,9 @@ impl Merger {
             levels,
             json: false,
             max_record_bytes: max_record_bytes.clamp(16, MAX_BLOCK_BYTES),
+            keep_hidden: numbers,
         };
-        let core = CoreMerger::new(n_sources, Options { output, dedup, scan, index_every_bytes })
+        let core = CoreMerger::new(n_sources, Options { output, dedup, scan, index_every_bytes, numbers })
             .map_err(|error| bad_format(&error))?;
         Ok(Merger { core: Mutex::new(core), is_indexed: index_every_bytes > 0 })
     }
@@ -297,6 +299,15 @@ impl Merger {
 
     fn floors(&self, py: Python<'_>) -> Vec<i64> {
         self.lock_briefly(py).floors()
+    }
+
+    fn take_numbers(&self, py: Python<'_>) -> Vec<u64> {
+        self.lock_briefly(py).take_numbers()
+    }
+
+    #[getter]
+    fn lines(&self, py: Python<'_>) -> u64 {
+        self.lock_briefly(py).lines()
     }
 
     fn mark_index(&self, py: Python<'_>) {

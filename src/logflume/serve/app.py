@@ -21,8 +21,9 @@ from logflume.seek import tail as tail_of
 from logflume.serve import problems
 from logflume.serve.problems import Problem
 from logflume.serve.query import MAX_LIMIT, Chosen, Filters
-from logflume.serve.reading import Media, Wanted
-from logflume.serve.streams import StreamResponse, encoding_for
+from logflume.serve.reading import Media, Reading, Wanted
+from logflume.serve.searching import MAX_HITS, MAX_SEARCH_S, Searching, Sought
+from logflume.serve.streams import Form, StreamResponse, encoding_for
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -80,6 +81,7 @@ def create_app(shelf: Shelf) -> FastAPI:
     app.add_api_route(base, list_logs, methods=["GET"], tags=["logs"])
     one = f"{base}/{{log_id:path}}"
     app.add_api_route(f"{one}/stream", stream, methods=["GET", "HEAD"], tags=["read"], response_class=Response)
+    app.add_api_route(f"{one}/search", search, methods=["GET"], tags=["read"], response_class=Response)
     app.add_api_route(f"{one}/rows", rows, methods=["GET"], tags=["read"], response_class=Response)
     app.add_api_route(f"{one}/locate", locate, methods=["GET"], tags=["read"])
     app.add_api_route(f"{one}/summary", summary, methods=["GET"], tags=["read"])
@@ -187,8 +189,41 @@ def stream(  # noqa: PLR0917 - called by name
         marks=marks,
         key=shelf.key,
     )
-    encoding = encoding_for(request.headers.get("accept-encoding"))
-    return StreamResponse(wanted, encoding=encoding, head_only=request.method == "HEAD")
+    form = Form(media=media, encoding=_encoding(request), live=follow, head_only=request.method == "HEAD")
+    return StreamResponse(lambda: Reading(wanted), form)
+
+
+def _encoding(request: Request) -> str | None:
+    return encoding_for(request.headers.get("accept-encoding"))
+
+
+def search(  # noqa: PLR0917 - called by name
+    request: Request,
+    log_id: LogId,
+    filters: WantedFilters,
+    after: Annotated[str | None, Query(description="Go on there: `after` of an earlier search.")] = None,
+    seq: Annotated[int, Query(ge=0, lt=2**53, description="With `after`: `seq` of the same search.")] = 0,
+    limit: Annotated[int, Query(ge=1, le=MAX_HITS, description="End after so many hits.")] = 1000,
+    seconds: Annotated[float, Query(gt=0, le=MAX_SEARCH_S, description="End after so long.")] = MAX_SEARCH_S,
+) -> Response:
+    """Find records, and where they are in the merged log, as NDJSON.
+
+    `{"seq", "rows"}` is a hit: the ordinal of its first line, and its lines. `{"progress": {"hits", "seq", "bytes"}}`
+    comes now and then; `{"done": {"hits", "whole", "seq", "after", …}}` at the end. Leave, and the search stops.
+    """
+    shelf = _shelf(request)
+    log = shelf.find(log_id)
+    sought = Sought(
+        log_id=log.id,
+        sources=filters.sources_of(log),
+        how=filters.how(Output.NDJSON),
+        start=Cursor.from_token(after, key=shelf.key, log_id=log.id) if after else None,
+        line=seq if after else 0,
+        max_hits=limit,
+        max_s=seconds,
+        key=shelf.key,
+    )
+    return StreamResponse(lambda: Searching(sought), Form(media=Media.NDJSON, encoding=_encoding(request), live=True))
 
 
 def _media(request: Request) -> Media:

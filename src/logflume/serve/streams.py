@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import zstandard
@@ -18,12 +19,14 @@ from fastapi import Response
 from logflume.errors import LogflumeError
 from logflume.serve.problems import Problem, of_error
 from logflume.serve.pump import Pump
-from logflume.serve.reading import Media, Reading, Wanted, broken
+from logflume.serve.reading import Media, broken
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from starlette.types import Receive, Scope, Send
+
+    from logflume.serve.pump import Closing
 
 GZIP_LEVEL = 1
 ZSTD_LEVEL = 1
@@ -100,12 +103,12 @@ def _weighted(part: str) -> tuple[str, float]:
 
 
 class _Body:
-    """A reading as bytes to send, made in the pump's thread."""
+    """Blocks as bytes to send, made in the pump's thread."""
 
-    def __init__(self, wanted: Wanted, encoding: str | None) -> None:
-        self._wanted = wanted
-        self._reading = Reading(wanted)
-        self._encoder = ENCODERS[encoding]() if encoding else None
+    def __init__(self, blocks: Closing, form: Form) -> None:
+        self._blocks = blocks
+        self._form = form
+        self._encoder = ENCODERS[form.encoding]() if form.encoding else None
 
     def __iter__(self) -> Iterator[bytes]:
         yield b""  # it is open
@@ -118,41 +121,57 @@ class _Body:
 
     def _encoded(self) -> Iterator[bytes]:
         if self._encoder is None:
-            yield from self._reading
+            yield from self._blocks
             return
-        for block in self._reading:
+        for block in self._blocks:
             packed = self._encoder.compress(block)
-            yield packed + self._encoder.flush() if self._wanted.follow else packed
+            yield packed + self._encoder.flush() if self._form.live else packed
         yield self._encoder.finish()
 
     def _last_words(self, problem: Problem) -> bytes:
-        words = broken(self._wanted.media, problem)
+        words = broken(self._form.media, problem)
         return self._encoder.compress(words) + self._encoder.flush() if self._encoder else words
 
     def close(self) -> None:
-        self._reading.close()
+        self._blocks.close()
 
 
 class _BrokenOff(Exception):
     """The last words are sent; the connection is to be cut."""
 
 
-class StreamResponse(Response):
-    """An answer whose body is a reading of a log."""
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """In which form an answer is sent.
 
-    def __init__(self, wanted: Wanted, *, encoding: str | None, head_only: bool) -> None:
-        """Describe the answer; nothing is opened yet."""
-        media = wanted.media.value
-        super().__init__(media_type=f"{media}; charset=utf-8" if wanted.media is not Media.NDJSON else media)
-        self._wanted = wanted
-        self._encoding = encoding
-        self._head_only = head_only
+    Attributes:
+        media: what the blocks are.
+        encoding: how they are compressed; None: not.
+        live: each block is to be read at once.
+        head_only: the headers alone are wanted.
+    """
+
+    media: Media
+    encoding: str | None
+    live: bool = False
+    head_only: bool = False
+
+
+class StreamResponse(Response):
+    """An answer whose body is made block by block."""
+
+    def __init__(self, make: Callable[[], Closing], form: Form) -> None:
+        """Describe the answer; ``make`` is called when it is sent."""
+        media = form.media.value
+        super().__init__(media_type=media if form.media is Media.NDJSON else f"{media}; charset=utf-8")
+        self._make = make
+        self._form = form
         del self.headers["content-length"]
         self.headers["Vary"] = "Accept, Accept-Encoding"
         self.headers["Cache-Control"] = "no-store"
         self.headers["X-Accel-Buffering"] = "no"  # nginx would wait for 8 KiB
-        if encoding:
-            self.headers["Content-Encoding"] = encoding
+        if form.encoding:
+            self.headers["Content-Encoding"] = form.encoding
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it.
@@ -161,10 +180,10 @@ class StreamResponse(Response):
             LogflumeError: it cannot be opened; nothing has been sent then.
         """
         del scope
-        async with Pump(lambda: _Body(self._wanted, self._encoding)) as pump:
+        async with Pump(lambda: _Body(self._make(), self._form)) as pump:
             await anext(pump)
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            if self._head_only:
+            if self._form.head_only:
                 await send({"type": "http.response.body", "body": b""})
                 return
             sending = asyncio.ensure_future(_send_all(pump, send))

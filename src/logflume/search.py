@@ -1,0 +1,99 @@
+"""Find records in a merged log, and tell where in it each one is.
+
+Invariant: a hit's ``line`` is its ordinal in the merged log as nobody filtered it; records that do not match are merged
+too, and only counted.
+Plan:  one merge, one record at a time. It can be broken off anywhere and goes on from its cursor.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from logflume.errors import UsageError
+from logflume.merge import How, Merged
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from logflume.abc import Source
+    from logflume.cursor import Cursor
+    from logflume.records import Gap
+
+_ONE_RECORD = 1  # as the size of a block
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A record that was found.
+
+    Attributes:
+        line: so many lines of the merged log come before it.
+        record: its lines, in the output that was asked for.
+    """
+
+    line: int
+    record: bytes
+
+
+class Search:
+    """A running search: an iterator of hits, and of None now and then in between; a context manager.
+
+    One thread iterates; any may close it.
+
+    Order, loss: those of a merge. Memory: that of a merge.
+    """
+
+    def __init__(self, sources: Sequence[Source], how: How, *, start: Cursor | None = None, line: int = 0) -> None:
+        """Search from a place on, which is the line of that number.
+
+        Raises:
+            UsageError: ``how`` has no filter: everything would be a hit.
+            CursorExpired: the bytes under ``start`` are gone.
+        """
+        if how.only is None:
+            raise UsageError("a search needs something to look for")
+        self._first = line
+        self._merged = Merged(sources, how, start=start, block_bytes=_ONE_RECORD, numbers=True)
+
+    def __iter__(self) -> Iterator[Hit | None]:
+        """Yield what is found; None when a block was searched and nothing was in it, so that one can break off."""
+        while (record := self._merged.read_some()) is not None:
+            if not record:
+                yield None
+            for line in self._merged.take_numbers():
+                yield Hit(self._first + line, record)
+
+    @property
+    def line(self) -> int:
+        """How far it has come."""
+        return self._first + self._merged.lines
+
+    @property
+    def bytes_read(self) -> int:
+        """How much of the sources was read."""
+        return sum(report.bytes_read for report in self._merged.reports())
+
+    @property
+    def gaps(self) -> list[Gap]:
+        """What was missing so far."""
+        return self._merged.gaps
+
+    def cursor(self) -> Cursor:
+        """Name the place after the last hit, at ``line``."""
+        return self._merged.cursor()
+
+    def close(self) -> None:
+        """Release everything."""
+        self._merged.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
