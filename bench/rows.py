@@ -399,6 +399,50 @@ ROWS = [
         whole=False,
     ),
     Row(
+        "serve-stream",
+        "whole seed log over HTTP, one client, NDJSON",
+        lambda log: [driver("serve.py", "stream", *log.files)],
+        [
+            Target("throughput", "MB/s", rate, must=400, hope=800, higher_is_better=True),
+            Target("first byte", "ms", reported("first_byte_s", 1e3), must=30),
+            Target("growth of the server's RSS", "MiB", reported("growth_mib"), must=32),
+        ],
+        data.SEED,
+    ),
+    Row(
+        "serve-poll",
+        "poll over HTTP with a cursor when nothing is new",
+        lambda log: [driver("serve.py", "poll", *log.files)],
+        [
+            Target("request and answer", "ms", reported("seconds", 1e3), must=3),
+            Target("answer", "bytes", reported("answer_bytes"), must=1024),
+        ],
+        data.SEED,
+        whole=False,
+    ),
+    Row(
+        "serve-search",
+        "search for a rare literal in the seed log over HTTP",
+        lambda log: [driver("serve.py", "search", *log.files)],
+        [
+            Target("whole search", "s", reported("seconds"), must=1.5),
+            Target("first hit", "s", reported("first_hit_s"), must=0.5),
+        ],
+        data.SEED,
+    ),
+    Row(
+        "serve-places",
+        "rows, next error and tail at random places of a 10 GB log, over HTTP",
+        lambda log: [driver("serve.py", "places", *log.files)],
+        [
+            Target("rows, p99", "ms", reported("rows_p99", 1e3), must=50, hope=20),
+            Target("locate, p99", "ms", reported("locate_p99", 1e3), must=50, hope=20),
+            Target("tail, p99", "ms", reported("tail_p99", 1e3), must=50, hope=20),
+        ],
+        data.HUGE,
+        whole=False,
+    ),
+    Row(
         "seek",
         "seek by time in a 10 GB log, cold",
         cold_seek,

@@ -38,6 +38,9 @@ BLOCK_BYTES = 256 * 1024
 
 _MARK_EVERY_BYTES = 1024 * 1024  # so many bytes come between two cursors
 
+PAGE_BYTES = 8 * 1024 * 1024
+"""A page of JSON ends here, at the end of a record, if not before."""
+
 HEARTBEAT_S = 15.0
 """How long nothing is said while nothing comes: most proxies cut after 60 s."""
 
@@ -164,20 +167,20 @@ class Reading:
             else:
                 yield block
 
-    @staticmethod
-    def _limited(blocks: Iterator[bytes], limit: int) -> Iterator[bytes]:
-        lines = 0
+    def _limited(self, blocks: Iterator[bytes], limit: int) -> Iterator[bytes]:
+        lines = size = given = 0
         gathered: list[bytes] = []
-        size = 0
         for block in blocks:
             lines += max(1, block.count(b"\n")) if block else 0
             gathered.append(block)
             size += len(block)
-            if not block or size >= BLOCK_BYTES or lines >= limit:
+            is_full = lines >= limit or (self._wanted.media is Media.JSON and given + size >= PAGE_BYTES)
+            if not block or size >= BLOCK_BYTES or is_full:
                 yield b"".join(gathered)
                 gathered.clear()
+                given += size
                 size = 0
-            if lines >= limit:
+            if is_full:
                 return
         yield b"".join(gathered)
 
