@@ -49,7 +49,7 @@ lint: $(VENV)/.built ## ruff, mypy, rustfmt, clippy
 ##@ The main job
 
 .PHONY: demo
-demo: $(VENV)/.built ## make a log of 830 MB, merge it, time it beside sort -m (LINES=100000: a smaller one)
+demo: $(VENV)/.built ## make a log of 830 MB, merge it beside sort -m, serve it (LINES=100000: a smaller one)
 	@$(PYTHON) -m scripts.demo $(if $(LINES),--lines $(LINES))
 
 ##@ Measuring

@@ -1,7 +1,8 @@
 """``make demo``: make the log that once took 4 GB to read, merge it, and show what that costs.
 
 Holds: figures are those of whole commands in processes of their own; no merge is praised whose lines do not add up.
-Plan:  generate (once), merge before the reader's eyes and count, then time it in turn with ``sort -m``.
+Plan:  generate (once), merge before the reader's eyes and count, then time it in turn with ``sort -m``, and stream it
+       once from a server to a client.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from rich.table import Table
 
 from bench.data import LOGFLUME, ROOT, SEED
 from bench.measure import Contestant, Runs, run_once
+from bench.rows import driver
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,7 +91,7 @@ def compare(files: Sequence[Path], size: int) -> Table:
         "logflume cat --output ndjson": Contestant("", [LOGFLUME, "cat", "--output", "ndjson", *files]),
         "LC_ALL=C sort -m": Contestant("", ["sort", "-m", *files], env={"LC_ALL": "C"}),
     }
-    table = Table("who", "seconds", "MB/s", "first byte", "peak memory", caption=f"to /dev/null, median of {ROUNDS}")
+    table = Table("who", "seconds", "MB/s", "first byte", "peak memory", caption=f"to /dev/null, median of {ROUNDS}; from the server once, over loopback")
     with console.status("timing it beside sort -m …"):
         rounds = [{name: run_once(command) for name, command in commands.items()} for _ in range(ROUNDS)]
         first = {name: run_once(command, "first").first_byte_s for name, command in commands.items()}
@@ -102,6 +104,15 @@ def compare(files: Sequence[Path], size: int) -> Table:
             f"{(first[name] or 0) * 1e3:.0f} ms",
             f"{runs.rss_bytes / (1 << 20):.0f} MiB",
         )
+    with console.status("streaming it from a server …"):
+        served = run_once(driver("serve.py", "stream", *files))
+    table.add_row(
+        "logflume serve, to a client",
+        f"{served.wall_s:.2f}",
+        f"{size / served.wall_s / 1e6:,.0f}",
+        f"{(served.first_byte_s or 0) * 1e3:.0f} ms",
+        f"grew by {served.report['growth_mib']:.0f} MiB",
+    )
     return table
 
 
