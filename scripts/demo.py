@@ -91,7 +91,8 @@ def compare(files: Sequence[Path], size: int) -> Table:
         "logflume cat --output ndjson": Contestant("", [LOGFLUME, "cat", "--output", "ndjson", *files]),
         "LC_ALL=C sort -m": Contestant("", ["sort", "-m", *files], env={"LC_ALL": "C"}),
     }
-    table = Table("who", "seconds", "MB/s", "first byte", "peak memory", caption=f"to /dev/null, median of {ROUNDS}; from the server once, over loopback")
+    caption = f"to /dev/null, median of {ROUNDS}; from the server once, over loopback"
+    table = Table("who", "seconds", "MB/s", "first byte", "peak memory", caption=caption)
     with console.status("timing it beside sort -m …"):
         rounds = [{name: run_once(command) for name, command in commands.items()} for _ in range(ROUNDS)]
         first = {name: run_once(command, "first").first_byte_s for name, command in commands.items()}
