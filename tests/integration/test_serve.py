@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import zlib
 from pathlib import Path
@@ -387,6 +388,71 @@ def test_a_follow_gives_what_comes(own: Server) -> None:
             with path.open("a") as file:
                 file.write(line(n, f"new {n}"))
             assert json.loads(next(lines))["event"] == f"new {n}"
+
+
+def test_many_follow_and_one_reads(own: Server) -> None:
+    """However many follow a log, it is open once, and each gets every line once, wherever it began."""
+    path = own.folder / "dag" / "attempt=1.log"
+    url = f"{own.url}/api/v1/{ATTEMPT}/stream"
+    got: dict[int, list[str]] = {}
+    last = "new 199"
+
+    def follow(number: int, tail: int) -> None:
+        with httpx.stream("GET", url, params={"follow": True, "tail": tail}, timeout=DEADLINE_S) as answer:
+            events = got.setdefault(number, [])
+            for each in answer.iter_lines():
+                events.append(json.loads(each).get("event", ""))
+                if events[-1] == last:
+                    return
+
+    viewers = [threading.Thread(target=follow, args=(number, number % 3 * 30)) for number in range(12)]
+    for number, viewer in enumerate(viewers):
+        viewer.start()
+        if number % 3 == 0:
+            time.sleep(0.05)
+    eventually(lambda: len(got) == 12)
+    files_open = [link.readlink().name for link in Path(f"/proc/{own.process.pid}/fd").iterdir() if link.is_symlink()]
+    assert files_open.count("attempt=1.log") <= 4  # a merge that catches up opens it for a moment
+    with path.open("a") as file:
+        for n in range(100, 200):
+            file.write(line(n, f"new {n}"))
+            file.flush()
+            time.sleep(0.002)
+    for viewer in viewers:
+        viewer.join(DEADLINE_S)
+    new = [f"new {n}" for n in range(100, 200)]
+    for number, events in got.items():
+        assert events[-100:] == new, number
+        assert len(events) == 100 + number % 3 * 30
+        assert len(set(events)) == len(events)
+
+
+def test_who_comes_later_gets_what_was_there(own: Server) -> None:
+    """A second viewer that begins at the start gets all lines, in order, and then what comes."""
+    path = own.folder / "long.log"
+    address = f"{own.url}/api/v1/logs/long.log/stream"
+    with httpx.stream("GET", address, params={"follow": True, "tail": 1}, timeout=DEADLINE_S) as first:
+        lines = first.iter_lines()
+        assert json.loads(next(lines))["event"] == "row 2999"
+        with path.open("a") as file:
+            file.write(line(3599, "between"))
+        assert json.loads(next(lines))["event"] == "between"
+        with httpx.stream("GET", address, params={"follow": True}, timeout=DEADLINE_S) as second:
+            others = second.iter_lines()
+            assert [json.loads(next(others))["event"] for _ in range(3001)] == [f"row {n}" for n in range(3000)] + [
+                "between"
+            ]
+            with path.open("a") as file:
+                file.write(line(3599, "after"))
+            assert json.loads(next(others))["event"] == json.loads(next(lines))["event"] == "after"
+
+
+def test_a_follow_after_a_cut_is_refused(own: Server) -> None:
+    """A cursor whose bytes are gone is answered before anything is sent."""
+    last = own.get(f"{ATTEMPT}/stream", params={"marks": True}).text.splitlines()[-1]
+    (own.folder / "dag" / "attempt=1.log").write_text(line(1, "another"))
+    token = json.loads(last)["logflume"]["cursor"]
+    assert own.get(f"{ATTEMPT}/stream", params={"follow": True, "after": token}).status_code == 410
 
 
 def test_events_go_on_after_the_last_one_seen(own: Server) -> None:

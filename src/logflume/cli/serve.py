@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from pathlib import Path
 
@@ -40,6 +41,8 @@ def command(folder: Path, port: int, host: str, pattern: str | None) -> int:
         raise UsageError(f"serving needs more: pip install 'logflume[serve]' ({missing.name} is not there)") from None
     if host not in {LOOPBACK, "localhost", "::1"}:
         raise UsageError(f"{host}: without authentication only this machine is served; leave out --host")
+    # Other commands end quietly when nobody reads on; who leaves a server must not end it.
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     app = app_for(folder, pattern=pattern)
     _keep_memory()
     listening = listen(host, port)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from contextlib import asynccontextmanager, closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -19,11 +19,12 @@ from logflume.moments import parse_moment, show_moment
 from logflume.records import Level, Output
 from logflume.seek import tail as tail_of
 from logflume.serve import problems
+from logflume.serve.live import Live
 from logflume.serve.problems import Problem
 from logflume.serve.query import MAX_LIMIT, Chosen, Filters
 from logflume.serve.reading import Media, Reading, Wanted
 from logflume.serve.searching import MAX_HITS, MAX_SEARCH_S, Searching, Sought
-from logflume.serve.streams import Form, StreamResponse, encoding_for
+from logflume.serve.streams import Form, StreamResponse, encoding_for, pumped
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -75,6 +76,7 @@ def create_app(shelf: Shelf) -> FastAPI:
         openapi_url="/api/v1/openapi.json",
     )
     app.state.shelf = shelf
+    app.state.live = Live(shelf.key)
     problems.install(app)
     app.add_api_route("/healthz", _healthz, methods=["GET"], tags=["operations"])
     base = "/api/v1/logs"
@@ -173,6 +175,8 @@ def stream(  # noqa: PLR0917 - called by name
     token = after or request.headers.get("last-event-id")
     if sum(choice is not None for choice in (token, tail)) > 1:
         raise Problem(400, "bad-parameter", "after and tail exclude each other.", parameter="tail")
+    if follow and limit is not None:
+        raise Problem(400, "bad-parameter", "A follow has no limit.", parameter="limit")
     if media is Media.JSON:
         if follow:
             raise Problem(400, "bad-parameter", "A JSON page has an end: poll with `after`.", parameter="follow")
@@ -192,7 +196,11 @@ def stream(  # noqa: PLR0917 - called by name
     if media is Media.JSON:
         return _page(wanted)
     form = Form(media=media, encoding=_encoding(request), live=follow, head_only=request.method == "HEAD")
-    return StreamResponse(lambda: Reading(wanted), form)
+    if follow and request.method == "GET":
+        kind = (log.id, media.output, *filters.key())
+        live: Live = request.app.state.live
+        return StreamResponse(lambda: live.joined(wanted, kind), replace(form, encoding=None))
+    return StreamResponse(lambda: pumped(lambda: Reading(wanted), form), form)
 
 
 def _page(wanted: Wanted) -> Response:
@@ -231,7 +239,8 @@ def search(  # noqa: PLR0917 - called by name
         max_s=seconds,
         key=shelf.key,
     )
-    return StreamResponse(lambda: Searching(sought), Form(media=Media.NDJSON, encoding=_encoding(request), live=True))
+    form = Form(media=Media.NDJSON, encoding=_encoding(request), live=True)
+    return StreamResponse(lambda: pumped(lambda: Searching(sought), form), form)
 
 
 def _media(request: Request) -> Media:

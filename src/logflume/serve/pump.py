@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -40,6 +40,7 @@ class Pump:
         """Begin at once: ``make`` is called in the thread, and what it raises is raised to who iterates."""
         self._make = make
         self._loop = asyncio.get_running_loop()
+        self._opened: asyncio.Future[None] = self._loop.create_future()
         self._blocks: asyncio.Queue[bytes | BaseException | None] = asyncio.Queue()
         self._slots = threading.Semaphore(IN_FLIGHT)
         self._changing = threading.Lock()
@@ -55,11 +56,13 @@ class Pump:
             with self._changing:
                 self._source = source
                 stopped = self._stopped
+            self._call(self._note_opened, None)
             with contextlib.closing(source):
                 if not stopped:
                     self._pump(source)
         except BaseException as error:  # noqa: BLE001 - the edge of a thread
             end = error
+        self._call(self._note_opened, end)
         self._give(end)
 
     def _pump(self, source: Closing) -> None:
@@ -70,8 +73,27 @@ class Pump:
             self._give(block)
 
     def _give(self, item: bytes | BaseException | None) -> None:
+        self._call(self._blocks.put_nowait, item)
+
+    def _call(self, call: Callable[[Any], None], value: object) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed
-            self._loop.call_soon_threadsafe(self._blocks.put_nowait, item)
+            self._loop.call_soon_threadsafe(call, value)
+
+    def _note_opened(self, error: BaseException | None) -> None:
+        if self._opened.done():
+            return
+        if error is None:
+            self._opened.set_result(None)
+        else:
+            self._opened.set_exception(error)
+
+    async def opened(self) -> None:
+        """Wait until ``make`` has returned.
+
+        Raises:
+            Exception: what it raised.
+        """
+        await asyncio.shield(self._opened)
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -101,6 +123,8 @@ class Pump:
         if source is not None:
             await asyncio.to_thread(source.close)
         await asyncio.to_thread(self._thread.join)
+        if self._opened.done():
+            self._opened.exception()  # it is known, whether anybody asked or not
 
     async def __aenter__(self) -> Self:
         return self

@@ -60,6 +60,11 @@ class Filters:
         self.regex = regex
         self.ignore_case = ignore_case
 
+    def key(self) -> tuple[object, ...]:
+        """Return what tells filters apart."""
+        chosen = tuple(sorted(set(self.sources or ())))
+        return (self.since, self.until, self.level, chosen, self.q, self.regex, self.ignore_case)
+
     def how(self, output: Output) -> How:
         """Return how to merge."""
         return How(output=output, only=self._filter())

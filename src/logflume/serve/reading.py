@@ -1,8 +1,8 @@
 """One reading of a log for one request: where it begins, when it ends, and what is said beside the lines.
 
 Holds: what a merge holds, and the block given out.
-Plan:  a merge or a follow, dressed for its media type. Whatever is missing is told where the media type has a place
-       for it: NDJSON and server-sent events have; text has none, so its header counts the gaps known at the start.
+Plan:  a merge, dressed for its media type; ``live`` follows. Whatever is missing is told where the media type has a
+       place for it: NDJSON and server-sent events have, text has none.
 
 Beside records, NDJSON has objects with the one key ``logflume``: ``{"logflume": {"gap": …}}`` when something is
 missing, ``{"logflume": {"cursor": "…"}}`` when asked for, ``{"logflume": {"problem": …}}`` as the last line when it
@@ -12,23 +12,20 @@ breaks off, and ``{"logflume": {"time": "…"}}`` when nothing has come for a wh
 from __future__ import annotations
 
 import json
-import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from logflume.follow import iter_followed
 from logflume.merge import iter_merged
-from logflume.moments import show_moment
 from logflume.records import Output
 from logflume.seek import cursor_at_time, find_tail
+from logflume.until import sources_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from logflume.abc import Log, Source
     from logflume.cursor import Cursor
-    from logflume.follow import Followed
     from logflume.merge import How, Merged
     from logflume.records import Gap
     from logflume.serve.problems import Problem
@@ -74,7 +71,8 @@ class Wanted:
         since_ns: begin at this time.
         tail: begin so many lines before the end.
         limit: end after so many lines, at the end of a record.
-        follow: go on as the log grows.
+        follow: go on as the log grows; ``live`` does that.
+        until: end at this place.
         marks: tell cursors.
         key: signs them.
     """
@@ -87,6 +85,7 @@ class Wanted:
     tail: int | None = None
     limit: int | None = None
     follow: bool = False
+    until: Cursor | None = None
     marks: bool = False
     key: bytes = b""
 
@@ -109,10 +108,11 @@ class Reading:
         self._unmarked_bytes = 0
         sources = wanted.log.sources()
         start, self._skip = _start(wanted, sources)
-        self._blocks: Merged | Followed
-        if wanted.follow:
-            self._blocks = iter_followed(wanted.log, wanted.how, start=start, block_bytes=BLOCK_BYTES)
-        elif wanted.limit is None:
+        if wanted.until is not None:
+            sources = sources_until(sources, wanted.until)
+            start = _within(start, sources)
+        self._blocks: Merged
+        if wanted.limit is None:
             self._blocks = iter_merged(sources, wanted.how, start=start, block_bytes=BLOCK_BYTES)
         else:  # a record at a time, and nothing is read that is not shown
             self._blocks = iter_merged(sources, wanted.how, start=start, block_bytes=1, workers=0)
@@ -138,21 +138,16 @@ class Reading:
         if self._wanted.media is Media.JSON:
             yield from self._page()
             return
-        for block in self._lines():
+        for block in filter(None, self._lines()):
             yield from self._dressed(block)
         yield from self._dressed_end()
 
     def _lines(self) -> Iterator[bytes]:
         """Yield blocks of lines, and b"" when nothing has come for a while."""
-        plain = self._timed() if self._wanted.follow else iter(self._blocks)
+        plain: Iterator[bytes] = iter(self._blocks)
         if self._skip:
             plain = self._without_first(plain)
         return plain if self._wanted.limit is None else self._limited(plain, self._wanted.limit)
-
-    def _timed(self) -> Iterator[bytes]:
-        assert self._wanted.follow  # noqa: S101 - only a follow waits
-        while (block := self._blocks.read_block(HEARTBEAT_S)) is not None:  # type: ignore[union-attr]
-            yield block
 
     def _without_first(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
         left = self._skip
@@ -203,37 +198,36 @@ class Reading:
     def _dressed(self, block: bytes) -> Iterator[bytes]:
         yield from self._new_gaps()
         self._unmarked_bytes += len(block)
-        is_due = self._wanted.follow or self._unmarked_bytes >= _MARK_EVERY_BYTES
-        marked = self._wanted.marks and is_due and self._unmarked_bytes > 0
-        if self._wanted.media is Media.EVENTS:
-            yield event(block, self.cursor() if is_due and block else None) if block else b": nothing new\n\n"
-        elif block:
-            yield block + (control("cursor", self.cursor()) if marked else b"")
-        else:
-            yield control("time", show_moment(time.time_ns(), 9))
+        is_due = self._unmarked_bytes >= _MARK_EVERY_BYTES
         if is_due:
             self._unmarked_bytes = 0
+        if self._wanted.media is Media.EVENTS:
+            yield event(block, self.cursor())
+        elif self._wanted.marks and is_due:
+            yield block + control("cursor", self.cursor())
+        else:
+            yield block
 
     def _dressed_end(self) -> Iterator[bytes]:
         yield from self._new_gaps()
         surplus = len(self.gaps) - MAX_GAPS_TOLD
-        if self._wanted.media is Media.EVENTS:
-            told = json.dumps({"gaps": len(self.gaps)}).encode()
-            yield b"event: end\n" + _id_line(self.cursor()) + b"data: " + told + b"\n\n"
-            return
-        if surplus > 0:
+        if self._wanted.media is Media.NDJSON and surplus > 0:
             yield control("more_gaps", surplus)
-        if self._wanted.marks:
+        if self._wanted.media is Media.NDJSON and self._wanted.marks:
             yield control("cursor", self.cursor())
 
     def _new_gaps(self) -> Iterator[bytes]:
         gaps = self.gaps
         for gap in gaps[self._told : MAX_GAPS_TOLD]:
-            if self._wanted.media is Media.EVENTS:
-                yield b"event: gap\ndata: " + json.dumps(asdict(gap)).encode() + b"\n\n"
-            else:
-                yield control("gap", asdict(gap))
+            yield gap_told(self._wanted.media, gap)
         self._told = len(gaps)
+
+
+def gap_told(media: Media, gap: Gap) -> bytes:
+    """Return what says that something is missing; b"" where there is no place for it."""
+    if media is Media.EVENTS:
+        return b"event: gap\ndata: " + json.dumps(asdict(gap)).encode() + b"\n\n"
+    return control("gap", asdict(gap)) if media is Media.NDJSON else b""
 
 
 def control(name: str, value: object) -> bytes:
@@ -258,6 +252,14 @@ def event(lines: bytes, cursor: str | None) -> bytes:
 
 def _id_line(cursor: str) -> bytes:
     return b"id: " + cursor.encode() + b"\n"
+
+
+def _within(start: Cursor | None, sources: Sequence[Source]) -> Cursor | None:
+    """Return a cursor without the places of other sources."""
+    if start is None:
+        return None
+    names = {source.name for source in sources}
+    return replace(start, marks=tuple(mark for mark in start.marks if mark.source in names))
 
 
 def _start(wanted: Wanted, sources: list[Source]) -> tuple[Cursor | None, int]:

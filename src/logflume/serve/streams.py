@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -22,7 +22,8 @@ from logflume.serve.pump import Pump
 from logflume.serve.reading import Media, broken
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
+    from contextlib import AbstractAsyncContextManager
 
     from starlette.types import Receive, Scope, Send
 
@@ -111,13 +112,11 @@ class _Body:
         self._encoder = ENCODERS[form.encoding]() if form.encoding else None
 
     def __iter__(self) -> Iterator[bytes]:
-        yield b""  # it is open
         try:
             yield from self._encoded()
         except (LogflumeError, OSError) as error:
-            problem = of_error(error) or Problem(503, "read-failed", "The log cannot be read any further.")
-            yield self._last_words(problem)
-            raise _BrokenOff from error
+            yield self._last_words(problem_of(error))
+            raise BrokenOff from error
 
     def _encoded(self) -> Iterator[bytes]:
         if self._encoder is None:
@@ -136,8 +135,21 @@ class _Body:
         self._blocks.close()
 
 
-class _BrokenOff(Exception):
+class BrokenOff(Exception):
     """The last words are sent; the connection is to be cut."""
+
+
+def problem_of(error: Exception) -> Problem:
+    """Return what is said of an error in the middle of an answer."""
+    return of_error(error) or Problem(503, "read-failed", "The log cannot be read any further.")
+
+
+@asynccontextmanager
+async def pumped(make: Callable[[], Closing], form: Form) -> AsyncIterator[AsyncIterator[bytes]]:
+    """Make an answer in a thread while entered."""
+    async with Pump(lambda: _Body(make(), form)) as pump:
+        await pump.opened()
+        yield pump
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,11 +172,11 @@ class Form:
 class StreamResponse(Response):
     """An answer whose body is made block by block."""
 
-    def __init__(self, make: Callable[[], Closing], form: Form) -> None:
-        """Describe the answer; ``make`` is called when it is sent."""
+    def __init__(self, enter: Callable[[], AbstractAsyncContextManager[AsyncIterator[bytes]]], form: Form) -> None:
+        """Describe the answer; ``enter`` opens what is sent."""
         media = form.media.value
         super().__init__(media_type=media if form.media is Media.NDJSON else f"{media}; charset=utf-8")
-        self._make = make
+        self._enter = enter
         self._form = form
         del self.headers["content-length"]
         self.headers["Vary"] = "Accept, Accept-Encoding"
@@ -180,29 +192,33 @@ class StreamResponse(Response):
             LogflumeError: it cannot be opened; nothing has been sent then.
         """
         del scope
-        async with Pump(lambda: _Body(self._make(), self._form)) as pump:
-            await anext(pump)
+        async with self._enter() as blocks:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             if self._form.head_only:
                 await send({"type": "http.response.body", "body": b""})
                 return
-            sending = asyncio.ensure_future(_send_all(pump, send))
+            sending = asyncio.ensure_future(self._send_all(blocks, send))
             leaving = asyncio.ensure_future(_disconnect(receive))
             try:
                 await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
                 if sending.done():
-                    with suppress(_BrokenOff, OSError):  # the missing end tells the other side
+                    with suppress(BrokenOff, OSError):  # the missing end tells the other side
                         sending.result()
             finally:
-                sending.cancel()
                 leaving.cancel()
+                sending.cancel()
+                await asyncio.wait({sending, leaving})
 
-
-async def _send_all(pump: Pump, send: Send) -> None:
-    async for block in pump:
-        if block:
-            await send({"type": "http.response.body", "body": block, "more_body": True})
-    await send({"type": "http.response.body", "body": b""})
+    async def _send_all(self, blocks: AsyncIterator[bytes], send: Send) -> None:
+        try:
+            async for block in blocks:
+                if block:
+                    await send({"type": "http.response.body", "body": block, "more_body": True})
+        except LogflumeError as error:
+            words = broken(self._form.media, problem_of(error))
+            await send({"type": "http.response.body", "body": words, "more_body": True})
+            raise BrokenOff from error
+        await send({"type": "http.response.body", "body": b""})
 
 
 async def _disconnect(receive: Receive) -> None:

@@ -1,0 +1,114 @@
+"""Sources that end at a place of a cursor: what was there when it was taken, and nothing since.
+
+Invariant: a reader gives the bytes before the place and no byte after it, whatever has been written meanwhile. A merge
+of such sources gives the records that were given out before that cursor, and no others.
+
+Not here: sources that are newer than the cursor; they have given nothing then.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from logflume.abc import BLOCK_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from logflume.abc import Reader, Source
+    from logflume.cursor import Cursor
+    from logflume.records import Gap, Identity, Position
+
+
+def sources_until(sources: Sequence[Source], end: Cursor) -> list[Source]:
+    """Return the sources that had given anything at a cursor, each ending there."""
+    ends = {mark.source: mark.position for mark in end.marks if mark.position is not None}
+    return [_Until(source, ends[source.name]) for source in sources if source.name in ends]
+
+
+class _Until:
+    """A source up to a position."""
+
+    def __init__(self, source: Source, end: Position) -> None:
+        self._source = source
+        self._end = end
+
+    @property
+    def name(self) -> str:
+        """That of the source."""
+        return self._source.name
+
+    @property
+    def seekable(self) -> bool:
+        """As the source."""
+        return self._source.seekable
+
+    def open(self, start: int | Position = 0) -> Reader:
+        """Open it."""
+        return _UntilReader(self._source.open(start), self._end)
+
+    def peek_size(self) -> int | None:
+        """Not known without opening it."""
+        return None
+
+    def peek_identity(self) -> Identity | None:
+        """That of the source."""
+        return self._source.peek_identity()
+
+
+class _UntilReader:
+    """A reader up to a position."""
+
+    def __init__(self, reader: Reader, end: Position) -> None:
+        self._reader = reader
+        self._end = end
+        self._offset = reader.start
+        self._ended = self._surplus() >= 0
+
+    @property
+    def start(self) -> int:
+        """That of the reader."""
+        return self._reader.start
+
+    @property
+    def gaps(self) -> list[Gap]:
+        """Those of the reader."""
+        return self._reader.gaps
+
+    def read_block(self, max_bytes: int = BLOCK_BYTES) -> bytes:
+        """Return the next bytes before the end."""
+        if self._ended:
+            return b""
+        block = self._reader.read_block(max_bytes)
+        self._offset += len(block)
+        surplus = self._surplus()  # a block is of one file
+        if surplus < 0 and block:
+            return block
+        self._ended = True
+        kept = block[: len(block) - max(0, surplus)]
+        self._offset -= len(block) - len(kept)
+        return kept
+
+    def _surplus(self) -> int:
+        """How many bytes behind the end it has come; below 0 before it, and in another file."""
+        here = self._reader.position(self._offset)
+        return here.offset - self._end.offset if here.identity.key == self._end.identity.key else -1
+
+    def position(self, offset: int) -> Position:
+        """Name an offset."""
+        return self._reader.position(offset)
+
+    def close(self) -> None:
+        """Release the reader."""
+        self._reader.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
