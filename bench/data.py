@@ -95,6 +95,8 @@ class Dataset:
 SEED = Dataset(8_670_000)
 """The log of the first seed: 830 MB."""
 
+SMALL = Dataset(100_000)
+
 PATTERNS = {name: replace(SEED, pattern=name) for name in ("runs", "disjoint", "skewed", "late-start")}
 PLAIN = Dataset(5_000_000, format="plain")
 MANY = Dataset(10_400_000, sources=1000)

@@ -431,6 +431,18 @@ ROWS = [
         data.SEED,
     ),
     Row(
+        "serve-followers",
+        "1,000 followers of one live log at 5,000 lines/s, over HTTP",
+        lambda log: [driver("serve.py", "followers", *log.files)],
+        [
+            Target("the last one is up to date after", "s", reported("seconds"), must=1),
+            Target("the server's processor time", "cores", reported("cores"), must=1),
+            Target("growth of the server's RSS", "MiB", reported("growth_mib"), must=None),
+        ],
+        data.SMALL,
+        whole=False,
+    ),
+    Row(
         "serve-places",
         "rows, next error and tail at random places of a 10 GB log, over HTTP",
         lambda log: [driver("serve.py", "places", *log.files)],

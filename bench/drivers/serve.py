@@ -1,4 +1,4 @@
-"""Measure the server from another process, over loopback: ``serve.py stream|poll|search|places FILES``.
+"""Measure the server from another process, over loopback: ``serve.py stream|poll|search|places|followers FILES``.
 
 The files are those of one log; the server is a process of its own, and this one is its client.
 """
@@ -6,10 +6,15 @@ The files are those of one log; the server is a process of its own, and this one
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import http.client
 import json
+import multiprocessing
+import os
 import random
 import re
+import select
+import socket
 import statistics
 import subprocess
 import sys
@@ -26,21 +31,32 @@ LOG = "/api/v1/logs/source-*.log"
 READ_BYTES = 1 << 20
 POLLS = 101
 PLACES = 200
+LAST_OF_LINE = b"}"
+FOLLOWERS = 1000
+LINES_A_S = 5000
+TICKS_A_S = 100
+FOLLOW_S = 5
 MIB = 1 << 20
 
 
 class Served:
     """A running server."""
 
-    def __init__(self, process: subprocess.Popen[str], address: str) -> None:
+    def __init__(self, folder: Path, process: subprocess.Popen[str], address: str) -> None:
+        self.folder = folder
         self._process = process
-        self._address = address
+        self.address = address
         self.connection = http.client.HTTPConnection(address, timeout=600)
 
     def rss_bytes(self) -> int:
         """Return what it holds in memory now."""
         status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii")
         return int(status.partition("VmRSS:")[2].split()[0]) * 1024
+
+    def cpu_s(self) -> float:
+        """Return the processor time that it has used."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def ask(self, path: str, accept: str = "*/*") -> http.client.HTTPResponse:
         """Send a request and return its answer, of which nothing but the head is read."""
@@ -68,7 +84,7 @@ def served(folder: Path) -> Iterator[Served]:
         if found is None:
             raise RuntimeError(said + process.stderr.read())
         try:
-            yield Served(process, found[1])
+            yield Served(folder, process, found[1])
         finally:
             process.terminate()
 
@@ -141,7 +157,85 @@ def p99(times: list[float]) -> float:
     return statistics.quantiles(times, n=100)[-1]
 
 
-MODES = {"stream": stream, "poll": poll, "search": search, "places": places}
+class _Followers:
+    """Viewers that read as much as there is, and count the lines."""
+
+    def __init__(self, address: str) -> None:
+        host, port = address.split(":")
+        self._poll = select.epoll()
+        self._buffer = bytearray(1 << 18)
+        self._sockets: dict[int, socket.socket] = {}
+        self._lines: dict[int, int] = {}
+        self._silent: set[int] = set()
+        for _ in range(FOLLOWERS):
+            connection = socket.create_connection((host, int(port)))
+            connection.sendall(f"GET {LOG}/stream?follow=true&tail=0 HTTP/1.1\r\nHost: {address}\r\n\r\n".encode())
+            number = connection.fileno()
+            self._sockets[number], self._lines[number] = connection, 0
+            self._poll.register(number, select.EPOLLIN)
+            self._silent.add(number)
+
+    def read(self, until_s: float, wanted: int) -> float | None:
+        """Read until a time, or until all have so many lines: then return when that was."""
+        while (left_s := until_s - time.perf_counter()) > 0:
+            for number, _ in self._poll.poll(left_s):
+                got = self._sockets[number].recv_into(self._buffer)
+                if not got:
+                    raise RuntimeError(f"the server cut a follow after {self._lines[number]} lines")
+                self._lines[number] += self._buffer.count(LAST_OF_LINE, 0, got)
+                self._silent.discard(number)
+            if min(self._lines.values()) >= wanted:
+                return time.perf_counter()
+        return None
+
+    def join(self) -> None:
+        """Wait until all of them are let in: what comes from then on is for all."""
+        while self._silent:
+            self.read(time.perf_counter() + 0.1, LINES_A_S * FOLLOW_S)
+
+
+def _write(path: Path) -> None:
+    """Write to the log as it grows, in a process of its own."""
+    began = time.perf_counter()
+    stamp = dt.datetime.now(dt.timezone.utc)
+    with path.open("ab", buffering=0) as file:
+        for tick in range(FOLLOW_S * TICKS_A_S):
+            now = (stamp + dt.timedelta(seconds=tick / TICKS_A_S)).isoformat().replace("+00:00", "Z")
+            line = f'{{"timestamp":"{now}","level":"info","event":"a line of the log that grows"}}\n'
+            file.write(line.encode() * (LINES_A_S // TICKS_A_S))
+            time.sleep(max(0.0, began + (tick + 1) / TICKS_A_S - time.perf_counter()))
+
+
+def _follow_all(server: Served, path: Path) -> dict[str, float]:
+    wanted = LINES_A_S * FOLLOW_S
+    all_of_them = _Followers(server.address)
+    all_of_them.join()
+    cpu_s, rss = server.cpu_s(), server.rss_bytes()
+    began = time.perf_counter()
+    writer = multiprocessing.Process(target=_write, args=(path,))
+    writer.start()
+    done = all_of_them.read(began + 120, wanted)
+    writer.join()
+    if done is None:
+        raise RuntimeError("not all of them were ever up to date")
+    return {
+        "seconds": done - began - FOLLOW_S,
+        "cores": (server.cpu_s() - cpu_s) / (done - began),
+        "growth_mib": (server.rss_bytes() - rss) / MIB,
+    }
+
+
+def followers(server: Served) -> dict[str, float]:
+    """Let a thousand viewers follow a log that grows; the server and all of them share this machine."""
+    path = server.folder / "source-0.log"
+    size = path.stat().st_size
+    try:
+        return _follow_all(server, path)
+    finally:
+        os.truncate(path, size)
+
+
+MODES = {"followers": followers, "stream": stream, "poll": poll, "search": search, "places": places}
 
 
 def main(mode: str, files: list[str]) -> None:

@@ -60,7 +60,7 @@ def gaps_of(log: GivenLog, merged: Merged) -> list[Gap]:
 
 
 def allow_descriptors(sources: int) -> None:
-    """Use what the system grants: each source holds a descriptor, and the usual soft limit is 1,024."""
+    """Use what the system grants: each source, or reader, holds a descriptor, and the usual soft limit is 1,024."""
     if sources > _FEW_SOURCES:
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from logflume.cli import _keep_memory
+from logflume.cli.reading import allow_descriptors
 from logflume.errors import UsageError
 
 DEFAULT_PORT = 8793
@@ -45,6 +46,7 @@ def command(folder: Path, port: int, host: str, pattern: str | None) -> int:
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     app = app_for(folder, pattern=pattern)
     _keep_memory()
+    allow_descriptors(BACKLOG)
     listening = listen(host, port)
     url = "http://{}:{}".format(*listening.getsockname()[:2])
     click.echo(f"{folder} is served at {url}/api/v1/logs", err=True)

@@ -42,6 +42,8 @@ MAX_FOLLOWS = 256
 """Logs that are followed at once, by any number of viewers."""
 
 _WAIT_S = 1.0
+_MAX_PACE_S = 0.1
+_PACE_S_A_VIEWER = 5e-5
 _BEGIN_S = 0.5  # so long, at most, is a log looked at for its end, which a busy one does not have
 
 
@@ -153,6 +155,8 @@ class _Shared:
                 told = len(gaps)
                 if block:
                     self._tell(self._add, Piece(block, cursor, token))
+                    # What comes meanwhile comes as one: each piece costs each viewer a call of the system.
+                    time.sleep(min(_MAX_PACE_S, self.viewers * _PACE_S_A_VIEWER))
 
     def _tell(self, call: object, *values: object) -> None:
         with suppress(RuntimeError):  # the loop is closed
@@ -242,6 +246,8 @@ class _Viewer:
             CursorExpired: the bytes under the cursor are gone.
         """
         self._number, self._place = self._shared.count, self._shared.here
+        if self._wanted.tail == 0 or (self._place is not None and self._wanted.after == self._place):
+            return  # nothing was there
         wanted = replace(self._wanted, until=self._place)
         self._past = Pump(lambda: Reading(wanted))
         await self._past.opened()
@@ -249,12 +255,10 @@ class _Viewer:
     async def iter_bytes(self) -> AsyncIterator[bytes]:
         """Yield what is to be sent."""
         while True:
-            if self._past is None:
-                await self.open()
             if self._past is not None:
                 async for block in self._past:
                     yield block
-            await self.close()
+                await self.close()
             async for piece in self._pieces():
                 if piece is None:
                     yield self._heartbeat()
@@ -265,6 +269,7 @@ class _Viewer:
                 break
             # It fell behind what is kept: a merge goes on where it is.
             self._wanted = replace(self._wanted, after=self._place, tail=None, since_ns=None)
+            await self.open()
         if self._shared.error is not None:
             raise self._shared.error
         if self._wanted.media is Media.EVENTS:
