@@ -45,7 +45,9 @@ HOMES: dict[str, tuple[str, ...]] = {
     "pydantic": ("serve",),
     "rich": ("cli",),
     "starlette": ("serve",),
+    # The same; Python has the second from 3.11 on.
     "tomli": ("serve",),
+    "tomllib": ("serve",),
     "uvicorn": ("serve", "cli.serve"),
     "watchfiles": ("watch",),
     # The doctor asks whether it loads.

@@ -10,6 +10,7 @@ BOUND = re.compile(r"^((?:MAX|MIN)_\w+|\w+_BYTES|SEGMENTS|ENTRIES) = ", re.MULTI
 CORE_BOUND = re.compile(r"^pub const ((?:MAX_\w+|\w+_BYTES)): \w+ = ", re.MULTILINE)
 NOT_OF_MEMORY = {
     "FINGERPRINT_BYTES",  # 1 KiB, by contract
+    "KEY_BYTES",  # length of a key
     "LITTLE_ROOM_BYTES",  # room on a disk that the doctor finds little
     "MAGIC_BYTES",
     "MAX_LINES",  # lines that the doctor looks at for times

@@ -99,8 +99,7 @@ def test_relative_paths(here: Path) -> None:
             None,
             {"LOGFLUME_SERVE_MAX_READER": "1"},
             {},
-            "environment: LOGFLUME_SERVE_MAX_READER: there is no such setting. "
-            "Did you mean LOGFLUME_SERVE_MAX_READERS?",
+            "LOGFLUME_SERVE_MAX_READER: there is no such setting. Did you mean LOGFLUME_SERVE_MAX_READERS?",
         ),
         (None, {}, {"worker": 1}, "flags: worker: there is no such setting. Did you mean workers?"),
         ("port = 'x'", {}, {}, "etc/serve.toml: port: expected a whole number from 0 to 65_535"),
