@@ -7,6 +7,7 @@ import logging
 import re
 import stat
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -397,13 +398,15 @@ def test_no_secret_is_logged(
 
 
 def test_a_key_is_made_once(tmp_path: Path) -> None:
-    """The key file is made with the mode 0600 and read from then on; without a path each key is a new one."""
+    """The key file is made with the mode 0600 and read from then on, also by several at once."""
     path = tmp_path / "key"
     key = read_key(path)
     assert len(key) == 32
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert read_key(path) == key
-    assert read_key(None) != read_key(None)
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(read_key, [tmp_path / "another"] * 16))) == 1
+    assert {each.name for each in tmp_path.iterdir()} == {"key", "another"}
     path.chmod(0o644)
     with pytest.raises(UsageError, match="others can read it"):
         read_key(path)

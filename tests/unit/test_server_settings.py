@@ -121,7 +121,6 @@ def test_relative_paths(here: Path) -> None:
         ("#" * MAX_FILE_BYTES + "##", {}, {}, "expected at most 1048576 bytes"),
         ("tls_cert = 'c'", {}, {}, "tls_key: expected a value, because tls_cert is set"),
         ("jwks_file = 'c'", {}, {}, "jwt_audience: expected a value, because jwks_file is set"),
-        ("workers = 2", {}, {}, "key_file: expected a path, because workers is more than 1"),
     ],
 )
 def test_mistakes(text: str | None, environ: dict[str, str], flags: dict[str, object], message: str) -> None:

@@ -28,6 +28,7 @@ COMMANDS = {
     "stat": "Show what a log is made of: sources, levels, a timeline.",
     "doctor": "Say why there is no log, and check the set-up.",
     "serve": "Serve the logs of a folder over HTTP.",
+    "token": "Make, list and revoke tokens for the log server.",
     "gen": "Make a log for demos, tests and benchmarks.",
     "completion": "Print what makes a shell complete our words.",
 }

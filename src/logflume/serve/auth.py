@@ -13,7 +13,9 @@ import contextlib
 import os
 import re
 import secrets
+import tempfile
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar, cast
 
 from starlette.requests import HTTPConnection  # noqa: TC002 - FastAPI looks at it when it runs
@@ -25,8 +27,6 @@ from logflume.serve.cookies import SignInCookies
 from logflume.serve.smallfile import SmallFile, read_small
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from logflume.serve.settings import Settings
     from logflume.serve.smallfile import Read
 
@@ -132,18 +132,17 @@ async def _current(file: SmallFile[T]) -> T:
         raise Refused(503, "cannot-tell-callers", detail, {"Retry-After": "5"}) from None
 
 
-def read_key(path: Path | None) -> bytes:
+def read_key(path: Path) -> bytes:
     """Return the key that signs cursors and cookies; made, with the mode 0600, when the file is not there.
 
-    Without a path it is a new one, which ends with this run.
+    Several processes may call this at once: all have the same key.
 
     Raises:
         UsageError: the file cannot be read or made, others can read it, or it is not as it was made.
     """
-    if path is None:
-        return secrets.token_bytes(KEY_BYTES)
     try:
-        _make_key(path)
+        if not path.exists():
+            _make_key(path)
         return _key_of(read_small(path))
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from None
@@ -152,10 +151,15 @@ def read_key(path: Path | None) -> bytes:
 
 
 def _make_key(path: Path) -> None:
-    with contextlib.suppress(FileExistsError):
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    """Make the whole file at once, unless another process was faster."""
+    descriptor, new = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # of mode 0600
+    try:
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_hex(KEY_BYTES) + "\n")
+        with contextlib.suppress(FileExistsError):
+            path.hardlink_to(new)
+    finally:
+        Path(new).unlink()
 
 
 def _key_of(read: Read) -> bytes:

@@ -74,23 +74,23 @@ class Settings:
     """What a server is told. The values of one run; nothing changes while it runs."""
 
     folders: tuple[Path, ...] = setting(ListOf(APath(), ":"), (), "The folders whose logs are served.")
-    layout: str = setting(
+    pattern: str | None = setting(
         Text(),
-        "by-name",
-        "Which files are a log: `by-name`, `every-file`, or a pattern such as `{service}/{date}/{*host}.log`.",
+        None,
+        "Which files are a log, such as `{service}/{*host}.log`. Unset: Airflow's layout, and every other `*.log`.",
     )
     host: str = setting(
         Text("an address or a name of this machine", r"[0-9A-Za-z.:_%-]{1,255}"),
         "127.0.0.1",
         "The address to listen at. Another one than loopback needs `tokens_file` or `jwks_file`.",
     )
-    port: int = setting(Whole(0, 65535), 8080, "The port to listen at; 0: any free one.")
+    port: int = setting(Whole(0, 65535), 8793, "The port to listen at; 0: any free one.")
     root_path: str = setting(
         Text("a path that begins with / and does not end with one", r"(/[A-Za-z0-9._~-]+)+"),
         "",
         "What a proxy cuts off the front of addresses, such as `/logs`.",
     )
-    workers: int = setting(Whole(1, 64), 1, "Processes that serve. Several need `key_file`.")
+    workers: int = setting(Whole(1, 64), 1, "Processes that serve.")
     drain_s: int = setting(Whole(0, 3600), 30, "Seconds that open answers are given to end after SIGTERM.")
     trusted_proxies: tuple[str, ...] = setting(
         ListOf(Text("an address, a network, or *", r"[0-9A-Fa-f.:/]+|\*"), ","),
@@ -102,8 +102,7 @@ class Settings:
     key_file: Path | None = setting(
         APath(),
         None,
-        "Where the key is kept that signs cursors and cookies; made when it is not there. Unset: a new key each start, "
-        "and those of the run before are refused.",
+        "Where the key is kept that signs cursors and cookies; made when it is not there. Unset: in the cache folder.",
     )
 
     tokens_file: Path | None = setting(APath(), None, "Where `logflume token` keeps tokens. Set: callers sign in.")
@@ -280,8 +279,6 @@ def _check(settings: Settings) -> None:
     for one, other in (("tls_cert", "tls_key"), ("tls_key", "tls_cert"), ("jwks_file", "jwt_audience")):
         if getattr(settings, one) is not None and getattr(settings, other) is None:
             raise BadSetting("settings", other, f"expected a value, because {one} is set")
-    if settings.workers > 1 and settings.key_file is None:
-        raise BadSetting("settings", "key_file", "expected a path, because workers is more than 1: they share the key")
 
 
 def check_binding(settings: Settings) -> None:
