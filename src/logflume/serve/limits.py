@@ -150,10 +150,13 @@ class Limits:
         *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        tell: Callable[[Use, int], None] | None = None,
     ) -> None:
+        """Count from nothing; ``tell`` is called with each new count, in all."""
         self.bounds = bounds
         self._clock = clock
         self._sleep = sleep
+        self._tell = tell
         self._uses: Counter[Use] = Counter()
         self._bucket = Bucket(bounds.bytes_per_s)
         self._known: OrderedDict[str, _Known] = OrderedDict()
@@ -169,9 +172,9 @@ class Limits:
         try:
             yield Pace([self._bucket, *([known.bucket] if known else [])], self._clock, self._sleep)
         finally:
-            self._uses[use] -= 1
             if known:
                 known.uses[use] -= 1
+            self._count(use, -1)
 
     def new_budget(self) -> SearchBudget:
         """Return what one search may spend, from now on."""
@@ -190,8 +193,13 @@ class Limits:
             if known.uses[use] >= bound.per_caller:
                 raise TooMany(use, bound.per_caller, of_caller=True)
             known.uses[use] += 1
-        self._uses[use] += 1
+        self._count(use, 1)
         return known
+
+    def _count(self, use: Use, change: int) -> None:
+        self._uses[use] += change
+        if self._tell:
+            self._tell(use, self._uses[use])
 
     def _remember(self, name: str) -> _Known:
         known = self._known.get(name)
