@@ -24,7 +24,7 @@ from jwt.exceptions import (
 )
 
 from logflume.errors import UsageError
-from logflume.serve.callers import Caller, Refused, bad_token, parse_prefixes
+from logflume.serve.callers import Caller, bad_token, parse_prefixes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -49,10 +49,10 @@ _REFUSALS: tuple[tuple[type[Exception], str], ...] = (
     (ImmatureSignatureError, "This token is not valid yet; do the clocks of its issuer and of this server agree?"),
     (InvalidAudienceError, "This token is meant for somebody else: its audience is not the one expected here."),
     (InvalidIssuerError, "This token is from somebody else: its issuer is not the one expected here."),
-    (MissingRequiredClaimError, "This token lacks a claim that is needed here: exp, aud, sub, or iss."),
+    (MissingRequiredClaimError, "This token lacks a claim that is needed here, such as exp or aud."),
 )
 _UNUSABLE = "This token was not made with a key that is known here."
-_BROKEN = (jwt.PyJWTError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
+BROKEN = (jwt.PyJWTError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 """What a library may raise on claims that are signed and absurd."""
 
 
@@ -126,7 +126,7 @@ def _key(row: dict[str, Any], number: int, read: Read) -> Key | None:
         return None
     try:
         material = jwt.PyJWK(row, algorithms[0]).key
-    except _BROKEN:
+    except BROKEN:
         raise UsageError(f"key {number} is not as RFC 7518 describes its kind") from None
     if row["kty"] == "RSA" and material.key_size < _RSA_BITS:
         raise UsageError(f"key {number} has {material.key_size} bits; expected {_RSA_BITS} or more")
@@ -157,7 +157,7 @@ def _algorithms(row: dict[str, Any], number: int, read: Read) -> Iterator[str]:
 def _secret_bits(row: dict[str, Any], number: int) -> int:
     try:
         bits = len(jwt.PyJWK(row, "HS256").key) * 8
-    except _BROKEN:
+    except BROKEN:
         raise UsageError(f"key {number} is not as RFC 7518 describes its kind") from None
     if bits < _SECRET_BITS["HS256"]:
         raise UsageError(f"key {number} has {bits} bits; expected {_SECRET_BITS['HS256']} or more")
@@ -170,15 +170,15 @@ def _checked_claims(keys: Sequence[Key], expected: Expected, text: str) -> dict[
             return _decode(key, expected, text)
         except InvalidSignatureError:
             continue
-        except _BROKEN as error:
-            raise _refusal(error) from None
+        except BROKEN as error:
+            raise bad_token(reason_of(error)) from None
     raise bad_token(_UNUSABLE)
 
 
 def _candidates(keys: Sequence[Key], text: str) -> list[Key]:
     try:
         header = jwt.get_unverified_header(text)
-    except _BROKEN:
+    except BROKEN:
         raise bad_token("This is no token.") from None
     algorithm, kid = header.get("alg"), header.get("kid")
     fitting = [key for key in keys if algorithm in key.algorithms and (kid is None or key.id in (None, kid))]
@@ -199,8 +199,9 @@ def _decode(key: Key, expected: Expected, text: str) -> dict[str, Any]:
     return claims
 
 
-def _refusal(error: Exception) -> Refused:
-    return bad_token(next((detail for kind, detail in _REFUSALS if isinstance(error, kind)), _UNUSABLE))
+def reason_of(error: Exception) -> str:
+    """Say in a sentence why PyJWT refused a token; nothing of the token is in it."""
+    return next((detail for kind, detail in _REFUSALS if isinstance(error, kind)), _UNUSABLE)
 
 
 def _name(subject: object) -> str:
