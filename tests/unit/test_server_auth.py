@@ -66,6 +66,10 @@ def app_of(settings: Settings, key: bytes = KEY) -> FastAPI:
             return Response(status_code=303, headers={"location": signin_address(request)})
         return Response(error.detail, error.status, error.headers)
 
+    async def read(log_id: str) -> str:
+        return log_id
+
+    app.add_api_route("/logs/{log_id:path}/stream", read, dependencies=[Depends(gate.admit)])
     app.add_api_route("/who", who, methods=["GET", "POST"])
     app.include_router(signin_router(gate))
     app.add_exception_handler(Refused, refused)
@@ -77,13 +81,12 @@ def browser(app: FastAPI, base: str = "http://logs.example") -> httpx.AsyncClien
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=base)
 
 
-def ask(app: FastAPI, *authorization: str, method: str = "GET", **headers: str) -> httpx.Response:
-    """Ask who one is."""
+def ask(app: FastAPI, *authorization: str, path: str = "/who") -> httpx.Response:
+    """Ask who one is, or something else."""
 
     async def go() -> httpx.Response:
         async with browser(app) as client:
-            sent = [("Authorization", each) for each in authorization] + list(headers.items())
-            return await client.request(method, "/who", headers=sent)
+            return await client.get(path, headers=[("Authorization", each) for each in authorization])
 
     return asyncio.run(go())
 
@@ -138,6 +141,20 @@ def test_others_are_refused(settings: Settings, authorization: list[str]) -> Non
     assert answer.status_code == 401
     assert answer.headers["WWW-Authenticate"].startswith('Bearer realm="logflume"')
     assert "AAAA" not in answer.text
+
+
+def test_logs_of_others_are_refused(settings: Settings, token: str) -> None:
+    """A caller reads the logs of its prefixes, whatever way an address is spelled, and is told 403 of all others."""
+
+    async def go() -> list[int]:
+        async with browser(app_of(settings)) as client:
+            client.headers["Authorization"] = f"Bearer {token}"
+            paths = ("a/x.log", "a%2Fx.log", "b/x.log", "a/%2e%2e/b/x.log", "a", "ab/x.log", "%61/x", "/a/x", "b%00")
+            return [(await client.get(f"/logs/{path}/stream")).status_code for path in paths]
+
+    assert asyncio.run(go()) == [200, 200, 403, 403, 200, 403, 200, 403, 403]
+    assert ask(app_of(settings), path="/logs/a/x/stream").status_code == 401
+    assert ask(app_of(Settings()), path="/logs/b/x/stream").status_code == 200
 
 
 def test_a_token_in_an_address_is_not_read(settings: Settings, token: str) -> None:

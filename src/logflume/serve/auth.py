@@ -2,8 +2,9 @@
 
 Holds: where callers sign in, nobody is let in without a token that counts. One that was revoked, or whose file cannot
        be read any more, has ended a second later. No refusal has a secret in it; a token in an address is not read.
-Plan:  ``Gate.caller`` is a dependency of routes; it leaves the caller in ``request.state.caller``. A cookie counts for
-       reading only (GET, HEAD), so that no other site can have a browser change something.
+Plan:  ``Gate.admit`` is the dependency of routes that show logs, ``Gate.caller`` of others; both leave the caller in
+       ``request.state.caller``. A cookie counts for reading only (GET, HEAD), so that no other site can have a browser
+       change something.
 """
 
 from __future__ import annotations
@@ -72,6 +73,18 @@ class Gate:
         """
         caller = await self._find(connection) if self.signs_in else ANYBODY
         connection.state.caller = caller
+        return caller
+
+    async def admit(self, connection: HTTPConnection) -> Caller:
+        """Return who makes a request, who may read the log that its path names as ``log_id``, if it names one.
+
+        Raises:
+            Refused: nobody that is known here, or somebody who may not; whether or not there is such a log.
+        """
+        caller = await self.caller(connection)
+        log_id = connection.path_params.get("log_id")
+        if log_id is not None:
+            caller.check(log_id)
         return caller
 
     async def caller_of_token(self, text: str) -> Caller:
