@@ -101,11 +101,13 @@ class Gate:
             return webtokens.find_caller(await _current(self._keys), self._expected, text)
         raise bad_token("This token is not known here, or was revoked.")
 
-    def problems(self) -> list[str]:
-        """Return why callers cannot be told at the moment, for ``/readyz``; with paths of this server."""
+    async def problems(self) -> list[str]:
+        """Return why callers cannot be told at the moment, for who runs the server: with its paths."""
         found = []
         for file in (self._tokens, self._keys):
             if file:
+                if file.is_due():
+                    await asyncio.to_thread(file.look)
                 try:
                     file.value()
                 except UsageError as error:
