@@ -16,6 +16,7 @@ import pytest
 from fastapi import Depends, FastAPI, Request, Response
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.requests import HTTPConnection
 
 from logflume.errors import UsageError
 from logflume.serve.auth import MAX_TOKEN_CHARS, Gate, read_key
@@ -379,6 +380,28 @@ def test_any_other_cookie_is_refused(text: str) -> None:
     """No text but what was given is read as a cookie."""
     with pytest.raises(Refused):
         COOKIES.read(text, 0)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([b"authorization", b"cookie"]),
+            st.binary(max_size=60)
+            | st.binary(max_size=60).map(b"Bearer ".__add__)
+            | st.binary(max_size=60).map(f"{COOKIES.name}=1.".encode().__add__),
+        ),
+        max_size=4,
+    )
+)
+def test_any_headers_are_refused(tmp_path_factory: pytest.TempPathFactory, headers: list[tuple[bytes, bytes]]) -> None:
+    """Whatever bytes come in the headers that sign in, the answer is a refusal."""
+    path = tmp_path_factory.getbasetemp() / "no-tokens"
+    path.touch(0o600)
+    gate = Gate(Settings(tokens_file=path), KEY)
+    connection = HTTPConnection({"type": "http", "method": "GET", "headers": headers})
+    with pytest.raises(Refused) as caught:
+        asyncio.run(gate.caller(connection))
+    assert caught.value.status == 401
 
 
 def test_a_cookie_cannot_be_changed() -> None:

@@ -96,6 +96,7 @@ def test_each_changed_character_counts(path: Path) -> None:
         (lambda file: file.create("", ["*"]), "expected a name"),
         (lambda file: file.create("a\nb", ["*"]), "expected a name"),
         (lambda file: file.create("jwt:x", ["*"]), "expected a name"),
+        (lambda file: file.create("anybody", ["*"]), "expected a name"),
         (lambda file: file.create("x", []), "at least one prefix"),
         (lambda file: file.create("x", ["a*b"]), "expected a prefix"),
         (lambda file: file.revoke("x"), "no token of that name"),

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from logflume.errors import UsageError
-from logflume.serve.callers import Caller, bad_token, parse_prefixes
+from logflume.serve.callers import ANYBODY, Caller, bad_token, parse_prefixes
 from logflume.serve.smallfile import Read, read_small
 
 if TYPE_CHECKING:
@@ -135,8 +135,10 @@ class TokenFile:
         Raises:
             UsageError: the name is taken or none, a prefix cannot be one, or there are too many tokens.
         """
-        if not _NAME.fullmatch(name):
-            raise UsageError("expected a name of 1 to 64 letters, digits, or ._@- (not in front)")
+        if not _NAME.fullmatch(name) or name == ANYBODY.name:
+            raise UsageError(
+                f"expected a name of 1 to 64 letters, digits, or ._@- (not in front), and not {ANYBODY.name}"
+            )
         prefixes = parse_prefixes(logs)
         if not prefixes:
             raise UsageError("expected at least one prefix of logs; * for all")
