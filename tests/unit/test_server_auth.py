@@ -8,6 +8,7 @@ import re
 import stat
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -20,7 +21,7 @@ from starlette.requests import HTTPConnection
 
 from logflume.errors import UsageError
 from logflume.serve.auth import MAX_TOKEN_CHARS, Gate, read_key
-from logflume.serve.callers import Caller, Refused
+from logflume.serve.callers import ANYBODY, Caller, Refused
 from logflume.serve.cookies import SignInCookies
 from logflume.serve.settings import Settings
 from logflume.serve.signin import MAX_FORM_BYTES, signin_address, signin_router
@@ -234,6 +235,22 @@ def test_a_running_server_sees_what_is_revoked(settings: Settings, token: str, m
     assert ask(app, f"Bearer {token}").status_code == 200
     TokenFile(settings.tokens_file).revoke("ci")
     assert ask(app, f"Bearer {token}").status_code == 401
+
+
+def test_a_caller_is_one_until_the_token_ends(settings: Settings, token: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer that lasts can ask again, and is told when the token was revoked or has expired."""
+    monkeypatch.setattr("logflume.serve.smallfile.LOOK_EVERY_S", 0.0)
+    gate = Gate(settings, KEY)
+    caller = asyncio.run(gate.caller_of_token(token))
+    web = asyncio.run(gate.caller_of_token(signed()))
+    for each in (caller, web, ANYBODY):
+        asyncio.run(gate.recheck(each))
+    assert settings.tokens_file
+    TokenFile(settings.tokens_file).revoke("ci")
+    with pytest.raises(Refused, match="revoked"):
+        asyncio.run(gate.recheck(caller))
+    with pytest.raises(Refused, match="expired"):
+        asyncio.run(gate.recheck(replace(web, expires_s=1.0)))
 
 
 def test_problems_are_told_to_who_runs_the_server(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,6 +87,17 @@ class Gate:
             caller.check(log_id)
         return caller
 
+    async def recheck(self, caller: Caller) -> None:
+        """Make sure that a caller still is one; for answers that last, such as those that follow a log.
+
+        Raises:
+            Refused: their token has ended or was revoked; or the file that would tell cannot be read.
+        """
+        if caller.expires_s is not None and time.time() >= caller.expires_s:
+            raise bad_token("This token has expired; ask for a new one.")
+        if caller.token_id is not None and self._tokens:
+            tokens.caller_of_id(await _current(self._tokens), caller.token_id, time.time())
+
     async def caller_of_token(self, text: str) -> Caller:
         """Return whose a token is.
 
