@@ -2,70 +2,46 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import socket
-from pathlib import Path
 
 import click
 
 from logflume.cli import _keep_memory
 from logflume.cli.reading import allow_descriptors
+from logflume.cli.serverflags import settings_flags
 from logflume.errors import UsageError
+from logflume.serve.settings import load_settings
 
-DEFAULT_PORT = 8793
-BACKLOG = 2048
-"""Connections that wait to be taken."""
-
-GRACE_S = 5
-"""So long an answer may go on after a signal to end."""
-
-LOOPBACK = "127.0.0.1"
+MANY = 2048
+"""Descriptors that a server wants at least."""
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option("--port", type=click.IntRange(0, 65535), default=DEFAULT_PORT, show_default=True, help="0: any free one.")
-@click.option("--host", default=LOOPBACK, show_default=True, help="Address to listen at.")
-@click.option("--pattern", help="Which files are a log, such as {service}/{*host}.log; by default Airflow's layout.")
-def command(folder: Path, port: int, host: str, pattern: str | None) -> int:
+@click.argument("folders", nargs=-1, metavar="FOLDER")
+@settings_flags
+def command(**flags: object) -> int:
     """Serve every log under a folder over HTTP.
 
     \b
     logflume serve logs/
     curl http://127.0.0.1:8793/api/v1/logs
-    """
-    try:
-        import uvicorn
 
-        from logflume.serve.run import app_for
+    Each flag can also be in a file (--config), or in the environment.
+    """
+    settings = load_settings(flags, os.environ)
+    try:
+        from logflume.serve import run
     except ModuleNotFoundError as missing:
         raise UsageError(f"serving needs more: pip install 'logflume[serve]' ({missing.name} is not there)") from None
-    if host not in {LOOPBACK, "localhost", "::1"}:
-        raise UsageError(f"{host}: without authentication only this machine is served; leave out --host")
+    run.check(settings)
     # Other commands end quietly when nobody reads on; who leaves a server must not end it.
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    app = app_for(folder, pattern=pattern)
     _keep_memory()
-    allow_descriptors(BACKLOG)
-    listening = listen(host, port)
-    url = "http://{}:{}".format(*listening.getsockname()[:2])
-    click.echo(f"{folder} is served at {url}/api/v1/logs", err=True)
-    config = uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=GRACE_S)
-    uvicorn.Server(config).run(sockets=[listening])
-    return 0
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens.
-
-    Raises:
-        UsageError: the address cannot be had.
-    """
-    try:
-        return socket.create_server(
-            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=BACKLOG
-        )
-    except OSError as error:
-        raise UsageError(
-            f"{host}:{port} cannot be listened at: {error.strerror}. Try --port 0 for any free port"
-        ) from None
+    allow_descriptors(MANY)
+    with run.listen(settings) as listening:
+        host, port = listening.getsockname()[:2]
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        scheme = "https" if settings.tls else "http"
+        click.echo(f"{settings.folders[0]} is served at {scheme}://{address}{settings.root_path}/api/v1/logs", err=True)
+        return run.serve(settings, listening)

@@ -6,12 +6,14 @@ Invariant: no route blocks the event loop, reads more than it is bounded to, or 
 from __future__ import annotations
 
 import json
+import time
 from contextlib import asynccontextmanager, closing
 from dataclasses import asdict, replace
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from fastapi import Depends, FastAPI, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request, Response
 
 from logflume.cursor import Cursor
 from logflume.errors import SourceFailed
@@ -19,20 +21,28 @@ from logflume.moments import parse_moment, show_moment
 from logflume.records import Level, Output
 from logflume.seek import tail as tail_of
 from logflume.serve import problems
+from logflume.serve.callers import Refused
+from logflume.serve.limits import Use
 from logflume.serve.live import Live
 from logflume.serve.problems import Problem
 from logflume.serve.query import MAX_LIMIT, Chosen, Filters
-from logflume.serve.reading import Media, Reading, Wanted
+from logflume.serve.reading import HEARTBEAT_S, Media, Reading, Wanted
 from logflume.serve.searching import MAX_HITS, MAX_SEARCH_S, Searching, Sought
-from logflume.serve.streams import Form, StreamResponse, encoding_for, pumped
+from logflume.serve.streams import BrokenOff, Form, StreamResponse, encoding_for, pumped
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from contextlib import AbstractAsyncContextManager
 
     from logflume.abc import Source
     from logflume.index import LogIndex
     from logflume.seek import Place
+    from logflume.serve.callers import Caller
+    from logflume.serve.guard import Guard
+    from logflume.serve.limits import Pace
     from logflume.serve.shelf import Shelf
+
+    Enter = Callable[[], AbstractAsyncContextManager[AsyncIterator[bytes]]]
 
 MAX_LOGS = 1000
 """Logs on one page of the list."""
@@ -57,8 +67,11 @@ LogId = Annotated[str, Path(max_length=4096, description="The id of a log, as th
 WantedFilters = Annotated[Filters, Depends()]
 
 
-def create_app(shelf: Shelf) -> FastAPI:
-    """Return the ASGI application that serves the logs of a shelf; it closes the shelf when it ends."""
+def create_app(shelf: Shelf, guard: Guard) -> FastAPI:
+    """Return the ASGI application that serves the logs of a shelf; it closes the shelf when it ends.
+
+    ``guard`` says who may read which log; ``guard.wrap`` goes around what is returned.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -77,17 +90,21 @@ def create_app(shelf: Shelf) -> FastAPI:
     )
     app.state.shelf = shelf
     app.state.live = Live(shelf.key)
+    app.state.guard = guard
     problems.install(app)
-    app.add_api_route("/healthz", _healthz, methods=["GET"], tags=["operations"])
-    base = "/api/v1/logs"
-    app.add_api_route(base, list_logs, methods=["GET"], tags=["logs"])
-    one = f"{base}/{{log_id:path}}"
-    app.add_api_route(f"{one}/stream", stream, methods=["GET", "HEAD"], tags=["read"], response_class=Response)
-    app.add_api_route(f"{one}/search", search, methods=["GET"], tags=["read"], response_class=Response)
-    app.add_api_route(f"{one}/rows", rows, methods=["GET"], tags=["read"], response_class=Response)
-    app.add_api_route(f"{one}/locate", locate, methods=["GET"], tags=["read"])
-    app.add_api_route(f"{one}/summary", summary, methods=["GET"], tags=["read"])
-    app.add_api_route(one, meta, methods=["GET"], tags=["logs"])
+    guard.install(app)
+    app.add_api_route("/healthz", _healthz, methods=["GET", "HEAD"], tags=["operations"])
+    logs = APIRouter(prefix="/api/v1/logs", dependencies=[Depends(guard.gate.admit)])
+    logs.add_api_route("", list_logs, methods=["GET"], tags=["logs"])
+    one = "/{log_id:path}"
+    logs.add_api_route(f"{one}/stream", stream, methods=["GET", "HEAD"], tags=["read"], response_class=Response)
+    logs.add_api_route(f"{one}/search", search, methods=["GET"], tags=["read"], response_class=Response)
+    logs.add_api_route(f"{one}/rows", rows, methods=["GET"], tags=["read"], response_class=Response)
+    logs.add_api_route(f"{one}/locate", locate, methods=["GET"], tags=["read"])
+    logs.add_api_route(f"{one}/summary", summary, methods=["GET"], tags=["read"])
+    logs.add_api_route(one, meta, methods=["GET"], tags=["logs"])
+    for route in logs.routes:  # directly: the access log names the whole path of a route
+        app.router.routes.append(route)
     return app
 
 
@@ -101,6 +118,39 @@ def _shelf(request: Request) -> Shelf:
     return shelf
 
 
+def _guard(request: Request) -> Guard:
+    guard: Guard = request.app.state.guard
+    return guard
+
+
+def _held(request: Request, use: Use, enter: Enter) -> Enter:
+    """Return what enters the same within the limits of the caller, as long as the caller still counts."""
+    guard, caller = _guard(request), request.state.caller
+
+    @asynccontextmanager
+    async def entered() -> AsyncIterator[AsyncIterator[bytes]]:
+        with guard.limits.using(caller, use) as pace:
+            async with enter() as blocks:
+                yield _paced(blocks, pace, partial(guard.gate.recheck, caller))
+
+    return entered
+
+
+async def _paced(
+    blocks: AsyncIterator[bytes], pace: Pace, recheck: Callable[[], Awaitable[None]]
+) -> AsyncIterator[bytes]:
+    checked_s = time.monotonic()
+    async for block in blocks:
+        if time.monotonic() - checked_s >= HEARTBEAT_S:
+            try:
+                await recheck()
+            except Refused as refused:
+                raise BrokenOff from refused
+            checked_s = time.monotonic()
+        await pace.wait_for(len(block))
+        yield block
+
+
 def list_logs(
     request: Request,
     prefix: Annotated[str, Query(max_length=4096, description="Only ids that start so.")] = "",
@@ -108,7 +158,12 @@ def list_logs(
     limit: Annotated[int, Query(ge=1, le=MAX_LOGS)] = 100,
 ) -> dict[str, Any]:
     """List logs in the order of their ids, a page at a time; `after` is null on the last one."""
-    found = [log.id for log in islice(_shelf(request).catalog.iter_logs(prefix, after), limit + 1)]
+    caller: Caller = request.state.caller
+    found: list[str] = []
+    for narrow in caller.narrow(prefix):
+        logs = (log.id for log in _shelf(request).catalog.iter_logs(narrow, after) if caller.may_read(log.id))
+        found += islice(logs, limit + 1)
+    found = sorted(set(found))[: limit + 1]
     return {
         "logs": [{"id": log_id} for log_id in found[:limit]],
         "after": found[limit - 1] if len(found) > limit else None,
@@ -192,6 +247,7 @@ def stream(  # noqa: PLR0917 - called by name
         follow=follow,
         marks=marks,
         key=shelf.key,
+        count=_guard(request).metrics.new_reading().update,
     )
     if media is Media.JSON:
         return _page(wanted)
@@ -199,8 +255,9 @@ def stream(  # noqa: PLR0917 - called by name
     if follow and request.method == "GET":
         kind = (log.id, media.output, *filters.key())
         live: Live = request.app.state.live
-        return StreamResponse(lambda: live.joined(wanted, kind), replace(form, encoding=None))
-    return StreamResponse(lambda: pumped(lambda: Reading(wanted), form), form)
+        joined = _held(request, Use.FOLLOW, lambda: live.joined(wanted, kind))
+        return StreamResponse(joined, replace(form, encoding=None))
+    return StreamResponse(_held(request, Use.READ, lambda: pumped(lambda: Reading(wanted), form)), form)
 
 
 def _page(wanted: Wanted) -> Response:
@@ -229,6 +286,7 @@ def search(  # noqa: PLR0917 - called by name
     """
     shelf = _shelf(request)
     log = shelf.find(log_id)
+    bounds = _guard(request).limits.bounds
     sought = Sought(
         log_id=log.id,
         sources=filters.sources_of(log),
@@ -236,11 +294,12 @@ def search(  # noqa: PLR0917 - called by name
         start=Cursor.from_token(after, key=shelf.key, log_id=log.id) if after else None,
         line=seq if after else 0,
         max_hits=limit,
-        max_s=seconds,
+        max_s=min(seconds, bounds.search_s),
+        max_bytes=bounds.search_bytes,
         key=shelf.key,
     )
     form = Form(media=Media.NDJSON, encoding=_encoding(request), live=True)
-    return StreamResponse(lambda: pumped(lambda: Searching(sought), form), form)
+    return StreamResponse(_held(request, Use.SEARCH, lambda: pumped(lambda: Searching(sought), form)), form)
 
 
 def _media(request: Request) -> Media:

@@ -28,10 +28,8 @@ from logflume.serve.reading import BLOCK_BYTES, HEARTBEAT_S, Media, Reading, Wan
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Hashable
 
-    from logflume.abc import Log
     from logflume.cursor import Cursor
     from logflume.follow import Followed
-    from logflume.merge import How
     from logflume.records import Gap
 
 RING_BLOCKS = 256
@@ -89,7 +87,7 @@ class Live:
             if len(self._shared) >= MAX_FOLLOWS:
                 detail = "Too many logs are followed at this moment. Try again soon."
                 raise Problem(503, "too-many-follows", detail, headers={"Retry-After": "5"})
-            shared = self._shared[kind] = _Shared(wanted.log, wanted.how, self._key)
+            shared = self._shared[kind] = _Shared(wanted, self._key)
         shared.viewers += 1
         viewer = _Viewer(shared, wanted)
         try:
@@ -107,14 +105,15 @@ class Live:
 class _Shared:
     """One follow, and what came last of it."""
 
-    def __init__(self, log: Log, how: How, key: bytes) -> None:
+    def __init__(self, wanted: Wanted, key: bytes) -> None:
         self.viewers = 0
         self.error: BaseException | None = None
         self.ended = False
         self.first = 0  # number of the oldest piece that is kept
         self.here: Cursor | None = None
-        self._log = log
-        self._how = how
+        self._log = wanted.log
+        self._how = wanted.how
+        self._count = wanted.count
         self._key = key
         self._pieces: deque[Piece] = deque()
         self._bytes = 0
@@ -153,6 +152,8 @@ class _Shared:
                 for gap in gaps[told:]:
                     self._tell(self._add, Piece(b"", cursor, "", gap))
                 told = len(gaps)
+                if self._count is not None:
+                    self._count(followed.stats(), gaps)
                 if block:
                     self._tell(self._add, Piece(block, cursor, token))
                     # What comes meanwhile comes as one: each piece costs each viewer a call of the system.
@@ -234,7 +235,7 @@ class _Viewer:
 
     def __init__(self, shared: _Shared, wanted: Wanted) -> None:
         self._shared = shared
-        self._wanted = replace(wanted, follow=False)
+        self._wanted = replace(wanted, follow=False, count=None)
         self._number = 0
         self._place: Cursor | None = None
         self._past: Pump | None = None

@@ -92,9 +92,11 @@ def install(app: FastAPI) -> None:
     """Let the application answer with problems."""
 
     async def on_ours(request: Request, error: Exception) -> Response:
-        del request
         problem = of_error(error)
         assert problem is not None, error  # noqa: S101 - only these classes are registered
+        if "near" in problem.more:  # no names of logs that they may not read
+            near: list[str] = problem.more["near"]  # type: ignore[assignment]
+            problem.more["near"] = [name for name in near if request.state.caller.may_read(name)]
         return problem.response()
 
     async def on_bad_request(request: Request, error: Exception) -> Response:

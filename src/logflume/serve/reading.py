@@ -22,8 +22,9 @@ from logflume.seek import cursor_at_time, find_tail
 from logflume.until import sources_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
+    from logflume._core import Stats
     from logflume.abc import Log, Source
     from logflume.cursor import Cursor
     from logflume.merge import How, Merged
@@ -75,6 +76,7 @@ class Wanted:
         until: end at this place.
         marks: tell cursors.
         key: signs them.
+        count: is told what was merged, as often as there is news.
     """
 
     log: Log
@@ -88,6 +90,7 @@ class Wanted:
     until: Cursor | None = None
     marks: bool = False
     key: bytes = b""
+    count: Callable[[Stats, list[Gap]], None] | None = None
 
 
 class Reading:
@@ -129,6 +132,8 @@ class Reading:
     def close(self) -> None:
         """End it, from any thread."""
         self._blocks.close()
+        if self._wanted.count is not None:
+            self._wanted.count(self._blocks.stats(), self._blocks.gaps)
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield it dressed for its media type."""

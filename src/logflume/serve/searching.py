@@ -46,6 +46,7 @@ class Sought:
         line: the number of the line there.
         max_hits: end after so many.
         max_s: end after so long.
+        max_bytes: end when so much was read.
         key: signs cursors.
     """
 
@@ -56,6 +57,7 @@ class Sought:
     line: int
     max_hits: int
     max_s: float
+    max_bytes: int
     key: bytes
 
 
@@ -90,11 +92,16 @@ class Searching:
                 yield b"".join([*lines, self._progress()])
                 lines.clear()
                 size = 0
-            if self._hits >= self._sought.max_hits or time.monotonic() >= self._deadline_s:
+            if self._is_over():
                 break
         else:
             whole = True
         yield b"".join([*lines, self._done(whole=whole)])
+
+    def _is_over(self) -> bool:
+        if self._hits >= self._sought.max_hits or time.monotonic() >= self._deadline_s:
+            return True
+        return self._search.bytes_read >= self._sought.max_bytes
 
     def _is_due(self) -> bool:
         """Whether it is time to tell how far it is; with the first hit it always is."""
