@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from logflume import abc
@@ -178,6 +178,7 @@ def test_rotated_sets_are_those_of_the_local_source(start: str, end: str) -> Non
     from logflume.sources.local import rotated_set
 
     name = start.replace("/", "_") + end
+    assume(name not in {".", ".."})
     live = _live_name(name)
     assert [path.name for path in rotated_set(live, [name])] == [name]
     assert _live_name(live) == live

@@ -1,7 +1,7 @@
 """Run a server by its settings: in this process, or in several that share one socket.
 
 Invariant: who is refused by the settings is told before anything listens. A signal to end lets open answers end within
-``drain_s``, in every process. A process that dies is started again, but at most MAX_RESTARTS times a minute in all.
+``drain_s``, in every process. A process that dies is started again, but at most ten times a minute in all.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from logflume.catalog import ByPattern, FolderCatalog
 from logflume.errors import UsageError
 from logflume.indexcache import IndexCache
 from logflume.serve.app import create_app
-from logflume.serve.auth import read_key
+from logflume.serve.auth import Gate, read_key
 from logflume.serve.guard import Guard
 from logflume.serve.settings import check_binding
 from logflume.serve.shelf import Shelf
@@ -38,8 +38,7 @@ if TYPE_CHECKING:
 BACKLOG = 2048
 """Connections that wait to be taken."""
 
-MAX_RESTARTS = 10
-"""Processes that are started again within a minute."""
+_MAX_RESTARTS = 10
 
 _KEY_NAME = "server.key"
 _MINUTE_S = 60.0
@@ -65,7 +64,7 @@ def check(settings: Settings) -> None:
         raise UsageError(f"one folder is served, not {len(settings.folders)}: name one that holds them all")
     if not settings.folders[0].is_dir():
         raise UsageError(f"{settings.folders[0]}: there is no such folder")
-    application(settings)[1].close()
+    Gate(settings, _key(settings, IndexCache()))
 
 
 def listen(settings: Settings) -> socket.socket:
@@ -90,16 +89,20 @@ def application(settings: Settings, metrics_folder: Path | None = None) -> tuple
         UsageError: the key, or the file of tokens or keys, cannot be used.
     """
     cache = IndexCache()
-    key_file = settings.key_file
-    if key_file is None:
-        key_file = cache.folder / _KEY_NAME
-        with contextlib.suppress(OSError):  # reading the key says why
-            cache.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    key = read_key(key_file)
+    key = _key(settings, cache)
     guard = Guard(settings, key=key, metrics_folder=metrics_folder)
     layout = ByPattern(settings.pattern) if settings.pattern else None
     shelf = Shelf(FolderCatalog(settings.folders[0], layout=layout), key=key, cache=cache)
     return guard.wrap(create_app(shelf, guard)), guard
+
+
+def _key(settings: Settings, cache: IndexCache) -> bytes:
+    """Return what signs cursors and cookies: kept, so that they outlive the server."""
+    if settings.key_file is not None:
+        return read_key(settings.key_file)
+    with contextlib.suppress(OSError):  # reading the key says why
+        cache.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return read_key(cache.folder / _KEY_NAME)
 
 
 def _serve_here(settings: Settings, listening: socket.socket, metrics_folder: Path | None) -> None:
@@ -129,7 +132,7 @@ class _Processes:
         self._arguments = (settings, listening, metrics_folder)
         self._running: list[ForkProcess] = []
         self._ending = threading.Event()
-        self._restarts: deque[float] = deque(maxlen=MAX_RESTARTS)
+        self._restarts: deque[float] = deque(maxlen=_MAX_RESTARTS)
 
     def run(self) -> int:
         """Run them until a signal to end."""
@@ -157,7 +160,7 @@ class _Processes:
             if process.is_alive():
                 continue
             now_s = time.monotonic()
-            if len(self._restarts) == MAX_RESTARTS and now_s - self._restarts[0] < _MINUTE_S:
+            if len(self._restarts) == _MAX_RESTARTS and now_s - self._restarts[0] < _MINUTE_S:
                 return False
             self._restarts.append(now_s)
             self._running[place] = self._start()
