@@ -17,7 +17,7 @@ from tests.integration.command import COMMAND, environment, run
 if TYPE_CHECKING:
     from pathlib import Path
 
-COMMANDS = ["cat", "tail", "grep", "stat", "doctor", "serve", "token", "gen", "completion"]
+COMMANDS = ["cat", "tail", "grep", "stat", "doctor", "serve", "token", "run", "gen", "completion"]
 NOW_NS = 1_732_106_096_000_000_000  # 2024-11-20T12:34:56Z, a Wednesday; 13:34:56 in Berlin
 
 
@@ -69,6 +69,10 @@ def test_version_is_that_of_the_package() -> None:
         (["tail", "-n", "-3", "app.log"], ["'--lines'", "-3"]),
         (["tail", "-"], ["stdin can be read only once: logflume cat - | tail"]),
         (["grep", "-m", "0", "x", "app.log"], ["'--max-count'", "0"]),
+        (["run"], ["Missing argument", "COMMAND"]),
+        (["run", "--dir", "app.log", "--", "true"], ["'--dir'", "'app.log'"]),
+        (["run", "--dir", "made", "--budget", "1k", "--", "true"], ["a budget is at least 65536 bytes, not 1000"]),
+        (["run", "--dir", "made", "--when-over", "wait", "--", "true"], ["cannot be made to wait: capture by a pipe"]),
         (["gen", "app.log"], ["'DIR'", "'app.log'"]),
         (["gen", "new", "--bytes", "much"], ["'--bytes'", "'much' is no size; write 4096, 830MB or 1.5GiB"]),
         (["gen", "new", "--bytes", "1k", "--lines", "9"], ["this log cannot be made: "]),

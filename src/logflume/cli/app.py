@@ -29,6 +29,7 @@ COMMANDS = {
     "doctor": "Say why there is no log, and check the set-up.",
     "serve": "Serve the logs of a folder over HTTP.",
     "token": "Make, list and revoke tokens for the log server.",
+    "run": "Run a command; keep and show its output.",
     "gen": "Make a log for demos, tests and benchmarks.",
     "completion": "Print what makes a shell complete our words.",
 }

@@ -13,20 +13,13 @@ import click
 from logflume.cli import options as ask
 from logflume.cli.bar import Bar
 from logflume.cli.screen import Out, visible
-from logflume.cli.sizes import parse_size, show_size
+from logflume.cli.sizes import show_size
 from logflume.generate import SEED_LINES, Layout, LineFormat, Pattern, Plan, write_log
 
 if TYPE_CHECKING:
     from enum import Enum
 
 FRACTION = click.FloatRange(0, 1)
-
-
-def _size(ctx: click.Context, param: click.Parameter, text: str | None) -> int | None:
-    try:
-        return None if text is None else parse_size(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error), ctx, param) from None
 
 
 def _names(kind: type[Enum]) -> click.Choice[str]:
@@ -36,7 +29,9 @@ def _names(kind: type[Enum]) -> click.Choice[str]:
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--lines", type=click.IntRange(min=0), help=f"Lines in all, without copies. [default: {SEED_LINES}]")
-@click.option("--bytes", "size_bytes", metavar="SIZE", callback=_size, help="Size of all files instead: 830MB, 10GB.")
+@click.option(
+    "--bytes", "size_bytes", metavar="SIZE", callback=ask.size, help="Size of all files instead: 830MB, 10GB."
+)
 @click.option("--sources", type=click.IntRange(min=1), default=3, show_default=True, help="How many files.")
 @click.option("--pattern", type=_names(Pattern), default="interleaved", help="How lines are spread over the files.")
 @click.option("--format", "line_format", type=_names(LineFormat), default="json", help="What a line looks like.")

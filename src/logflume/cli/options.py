@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from logflume.cli.sizes import parse_size
 from logflume.records import Level
 
 if TYPE_CHECKING:
@@ -79,3 +80,11 @@ matching = options(
     click.option("-i", "--ignore-case", is_flag=True, help="Upper and lower case are alike."),
     click.option("-v", "--invert", is_flag=True, help="Records that do not match."),
 )
+
+
+def size(ctx: click.Context, param: click.Parameter, text: str | None) -> int | None:
+    """Read a size as people write it; for ``callback=``."""
+    try:
+        return None if text is None else parse_size(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from None

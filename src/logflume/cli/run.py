@@ -1,0 +1,122 @@
+"""``logflume run``: run a command, keep and show its output.
+
+Holds: nothing; see ``logflume.ship.capture``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+import click
+
+from logflume.cli import options as ask
+from logflume.cli.screen import say
+from logflume.cli.sizes import show_size
+from logflume.ship.capture import Ended, Mode, Wanted, capture
+from logflume.ship.child import CannotStart, end_like
+from logflume.ship.segments import BUDGET_BYTES, Fsync, Rules, WhenOver
+
+_NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.argument("words", metavar="COMMAND …", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.option(
+    "--dir",
+    "folder",
+    metavar="FOLDER",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where the output is kept. [default: a new folder in ~/.local/state/logflume]",
+)
+@click.option("-q", "--quiet", is_flag=True, help="Keep the output and do not show it.")
+@click.option(
+    "--capture",
+    "mode",
+    type=click.Choice([mode.value for mode in Mode]),
+    default=Mode.DIRECT.value,
+    show_default=True,
+    help="Whether COMMAND writes the files itself, or a pipe that we read.",
+)
+@click.option("--apart", is_flag=True, help="Keep standard error in a file of its own, and show it on standard error.")
+@click.option(
+    "--budget", metavar="SIZE", callback=ask.size, help="What all files of a stream may take. [default: 1 GiB]"
+)
+@click.option(
+    "--when-over",
+    type=click.Choice([each.value for each in WhenOver]),
+    default=WhenOver.DROP_OLDEST.value,
+    show_default=True,
+    help="What happens beyond the budget.",
+)
+@click.option(
+    "--max-age",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Begin a new file when the newest is so old; with --capture pipe.",
+)
+@click.option(
+    "--fsync",
+    type=click.Choice([each.value for each in Fsync]),
+    default=Fsync.NEVER.value,
+    show_default=True,
+    help="What a power failure may take: 30 s or so, 0.5 s, nothing.",
+)
+def command(
+    words: tuple[str, ...],
+    folder: Path | None,
+    quiet: bool,
+    mode: str,
+    apart: bool,
+    budget: int | None,
+    when_over: str,
+    max_age: float | None,
+    fsync: str,
+) -> int:
+    """Run COMMAND, show its output as it comes, and keep it in files that anything can read.
+
+    COMMAND never waits for the terminal, nor for anything else that reads its output. Its exit code is ours, signals
+    are passed on, and in the default mode it goes on writing even when we are killed.
+
+    \b
+    logflume run -- python job.py
+    logflume run --dir logs/job --quiet -- ./serve --port 8080
+    logflume run --dir logs/job --capture pipe --budget 100MB -- make
+    """
+    rules = Rules(budget or BUDGET_BYTES, WhenOver(when_over), None, max_age, Fsync(fsync))
+    kept = folder or _new_folder(words[0])
+    wanted = Wanted(words, kept, Mode(mode), apart, not quiet, rules)
+    return run(wanted, told=folder is None)
+
+
+def run(wanted: Wanted, *, told: bool) -> int:
+    """Run it; return the exit code, or end by the signal that ended it."""
+    # Whoever reads what we show may go away; the command is not to notice, and Python raises an error instead.
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    try:
+        ended = capture(wanted)
+    except CannotStart as error:
+        say(str(error))
+        return error.exit_code
+    _tell(ended)
+    if told:
+        say(f"the output is kept: logflume cat {wanted.folder}")
+    return end_like(ended.status)
+
+
+def _tell(ended: Ended) -> None:
+    for trouble in ended.troubles:
+        say(trouble)
+    if ended.lost:
+        lost_bytes = sum(loss.lost_bytes for loss in ended.lost)
+        say(f"{show_size(lost_bytes)} of the output were given up: {ended.lost[-1].reason}")
+
+
+def _new_folder(program: str) -> Path:
+    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    name = _NO_NAME.sub("-", Path(program).name)[:50] or "command"
+    moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    return Path(state).expanduser() / "logflume" / f"{name}-{moment}-{os.getpid()}"

@@ -1,0 +1,202 @@
+"""The index beside a segment: when its bytes came, and what they were.
+
+Holds: an index never says anything about a segment that is not so: each entry carries a checksum of itself and of the
+       bytes that it is about, and the header names the segment. It can be lost: ``rebuild`` makes another, which
+       knows the bytes but, of the times, only the last.
+Plan:  one file for each segment, only ever appended to. ``HEADER`` first: where in its stream the segment begins, and
+       its device and inode. Then entries: up to where the segment had come, when, and the CRC-32 of what came
+       since the entry before. An entry that is not whole, or does not fit its checksum, ends the index.
+Memory: one piece of PIECE_BYTES; entries are read one at a time.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from logflume.sources.rotation import Key
+
+MAGIC = b"LFsegm01"
+
+HEADER = struct.Struct("<8sQQQqI")
+"""Magic, base, device, inode, time in ns, CRC-32 of all that."""
+
+ENTRY = struct.Struct("<QqII")
+"""End within the segment, time in ns, CRC-32 of the bytes since the entry before, CRC-32 of all that."""
+
+PIECE_BYTES = 1024 * 1024
+"""The most bytes that one entry is about, but for the rare one made up of many small looks."""
+
+ENTRY_EVERY_BYTES = 64 * 1024
+"""Fewer bytes wait for their entry until ENTRY_EVERY_NS has gone by."""
+
+ENTRY_EVERY_NS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What an index is about.
+
+    Attributes:
+        base: offset in the stream at which the segment begins: all bytes that ever came before it.
+        key: device and inode of the segment.
+        began_ns: when it was begun.
+    """
+
+    base: int
+    key: Key
+    began_ns: int
+
+    def pack(self) -> bytes:
+        """Return it as it is in a file."""
+        return _checked(HEADER, MAGIC, self.base, *self.key, self.began_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Bytes of a segment up to ``end``, which had come at ``time_ns``; ``crc`` is of those since the last entry."""
+
+    end: int
+    time_ns: int
+    crc: int
+
+    def pack(self) -> bytes:
+        """Return it as it is in a file."""
+        return _checked(ENTRY, self.end, self.time_ns, self.crc)
+
+
+def _checked(layout: struct.Struct, *values: object) -> bytes:
+    body = layout.pack(*values, 0)[:-4]
+    return body + zlib.crc32(body).to_bytes(4, "little")
+
+
+def _unpack(layout: struct.Struct, data: bytes) -> tuple[Any, ...] | None:
+    if len(data) != layout.size or zlib.crc32(data[:-4]) != int.from_bytes(data[-4:], "little"):
+        return None
+    return layout.unpack(data)
+
+
+def read_header(path: Path) -> Header | None:
+    """Return the header of an index; None when the file is not there or is none."""
+    try:
+        with path.open("rb") as file:
+            values = _unpack(HEADER, file.read(HEADER.size))
+    except OSError:
+        return None
+    if values is None:
+        return None
+    magic, base, device, inode, began_ns, _ = values
+    if magic != MAGIC:
+        return None
+    return Header(base, (device, inode), began_ns)
+
+
+def iter_entries(path: Path) -> Iterator[Entry]:
+    """Yield the good entries of an index, up to the first bad one."""
+    end = 0
+    with path.open("rb") as file:
+        file.seek(HEADER.size)
+        while values := _unpack(ENTRY, file.read(ENTRY.size)):
+            entry = Entry(*values[:3])
+            if entry.end <= end:
+                return
+            end = entry.end
+            yield entry
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Bytes of a segment that are not what came."""
+
+    start: int
+    end: int
+
+
+def iter_damage(segment: int, index: Path) -> Iterator[Damage]:
+    """Read the segment open as ``segment`` and yield what does not fit its index, also what is not there any more."""
+    start = 0
+    for entry in iter_entries(index):
+        if _crc_of(segment, start, entry.end) != entry.crc:
+            yield Damage(start, entry.end)
+        start = entry.end
+
+
+def _crc_of(segment: int, start: int, end: int) -> int | None:
+    crc = 0
+    while start < end:
+        piece = os.pread(segment, min(PIECE_BYTES, end - start), start)
+        if not piece:
+            return None
+        crc = zlib.crc32(piece, crc)
+        start += len(piece)
+    return crc
+
+
+class Chunks:
+    """Writes the index of one segment, by looking how the segment has grown."""
+
+    def __init__(self, path: Path, segment: int) -> None:
+        """Go on with the index at ``path``, which has a header; ``segment`` is a descriptor to read, which it owns.
+
+        What follows the last good entry is cut off; what an entry says about bytes that are not there goes, too.
+        """
+        self._segment = segment
+        self._index = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+        size_bytes = os.fstat(segment).st_size
+        self.claimed_bytes = 0
+        self._end = good = 0
+        for entry in iter_entries(path):
+            self.claimed_bytes = entry.end
+            if entry.end <= size_bytes:
+                self._end, good = entry.end, good + 1
+        os.ftruncate(self._index, HEADER.size + good * ENTRY.size)
+        self._looked, self._crc = self._end, 0
+        self._last_ns = 0
+
+    def look(self, now_ns: int, *, to_end: bool = False) -> int:
+        """Index what came since the last look; ``to_end`` leaves nothing for later. Return the segment's size."""
+        while piece := os.pread(self._segment, PIECE_BYTES - (self._looked - self._end) % PIECE_BYTES, self._looked):
+            self._crc = zlib.crc32(piece, self._crc)
+            self._looked += len(piece)
+            if self._looked - self._end >= ENTRY_EVERY_BYTES:
+                self._add(now_ns)
+        if self._looked > self._end and (to_end or now_ns - self._last_ns >= ENTRY_EVERY_NS):
+            self._add(now_ns)
+        return self._looked
+
+    def _add(self, now_ns: int) -> None:
+        os.write(self._index, Entry(self._looked, now_ns, self._crc).pack())
+        self._end, self._crc, self._last_ns = self._looked, 0, now_ns
+
+    def sync(self) -> None:
+        """Bring the segment to the disk, then the index that tells of it."""
+        os.fdatasync(self._segment)
+        os.fdatasync(self._index)
+
+    def close(self) -> None:
+        """Release both descriptors."""
+        os.close(self._segment)
+        os.close(self._index)
+
+
+def begin(path: Path, header: Header) -> None:
+    """Make an index without entries."""
+    path.write_bytes(header.pack())
+
+
+def rebuild(path: Path, header: Header, segment: int) -> None:
+    """Make the index of a segment anew, of its bytes as they are; each has the time of the last change."""
+    entries = []
+    start, status = 0, os.fstat(segment)
+    while start < status.st_size:
+        end = min(start + PIECE_BYTES, status.st_size)
+        entries.append(Entry(end, status.st_mtime_ns, _crc_of(segment, start, end) or 0).pack())
+        start = end
+    path.write_bytes(header.pack() + b"".join(entries))

@@ -1,0 +1,120 @@
+"""How far each sink has come: one small file for each, written aside and renamed.
+
+Holds: a cursor names bytes that its sink has acknowledged, never others. It is whole or it is the one before: a file
+       that does not fit its own checksum is set aside and told, and shipping begins anew rather than at a guess.
+Plan:  ``save`` after each acknowledgement (the end of any process loses none of it); ``sync`` before what lies behind
+       is removed from the disk, so that no power failure brings back a cursor whose bytes are gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import zlib
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from logflume.records import Identity, Position
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+FORMAT = 1
+MAX_CURSOR_BYTES = 1024 * 1024
+"""A longer file is no cursor."""
+
+_ENDING = ".cursor"
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """How far one stream has been acknowledged.
+
+    Attributes:
+        position: the file, and the offset in it.
+        offset: all bytes of the stream before that, those that were lost too; None where nobody counts them.
+    """
+
+    position: Position
+    offset: int | None
+
+
+class Cursor:
+    """The cursor of one sink: a place in each stream. One thread uses it."""
+
+    def __init__(self, folder: Path, sink: str) -> None:
+        """Read it; a sink that was never here has no places yet."""
+        self._path = folder / (_UNSAFE.sub("-", sink)[:80] + f"-{zlib.crc32(sink.encode()):08x}{_ENDING}")
+        self.sink = sink
+        self.damage: str | None = None
+        self.places: dict[str, Place] = {}
+        try:
+            self.places = _read(self._path)
+        except FileNotFoundError:
+            pass
+        except ValueError as error:
+            aside = self._path.with_suffix(".damaged")
+            self._path.replace(aside)
+            self.damage = f"the cursor of {sink} is damaged ({error}); it was set aside as {aside.name}"
+
+    def save(self, places: Mapping[str, Place]) -> None:
+        """Keep these places, and those of other streams as they were.
+
+        Raises:
+            OSError: the disk takes no more; the file is as it was.
+        """
+        self.places = {**self.places, **places}
+        body = json.dumps({"format": FORMAT, "sink": self.sink, "places": _plain(self.places)})
+        beside = self._path.with_suffix(".part")
+        beside.write_text(f"{zlib.crc32(body.encode()):08x} {body}\n", encoding="ascii")
+        beside.replace(self._path)
+
+
+def _plain(places: Mapping[str, Place]) -> dict[str, object]:
+    return {name: asdict(place) for name, place in places.items()}
+
+
+def _read(path: Path) -> dict[str, Place]:
+    """Return the places in a file.
+
+    Raises:
+        ValueError: it is no cursor, or not a whole one.
+    """
+    with path.open("rb") as file:
+        text = file.read(MAX_CURSOR_BYTES + 1)
+    checksum, _, body = text.rstrip(b"\n").partition(b" ")
+    if checksum != b"%08x" % zlib.crc32(body):
+        raise ValueError("its checksum is another one")
+    known = json.loads(body)
+    if known.get("format") != FORMAT:
+        raise ValueError(f"its format is {known.get('format')!r}, not {FORMAT}")
+    return {name: _place(plain) for name, plain in known["places"].items()}
+
+
+def _place(plain: dict[str, dict[str, dict[str, str]]]) -> Place:
+    position = plain["position"]
+    identity = Identity(**position["identity"])  # type: ignore[arg-type]  # as _plain wrote it, by its checksum
+    return Place(Position(identity, int(position["offset"])), plain["offset"])  # type: ignore[call-overload, arg-type]
+
+
+def read_all(folder: Path) -> dict[str, dict[str, Place]]:
+    """Return the places of every sink that has a cursor here, by the names of the files."""
+    found = {}
+    for path in sorted(folder.glob(f"*{_ENDING}")):
+        with contextlib.suppress(OSError, ValueError):
+            found[path.name] = _read(path)
+    return found
+
+
+def sync_all(folder: Path) -> None:
+    """Bring every cursor to the disk."""
+    for path in [*folder.glob(f"*{_ENDING}"), folder]:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,72 @@
+"""What of a stream was given up, on disk before it goes.
+
+Holds: MAX_LOSSES lines of JSON at most, the total always. The file is written aside and renamed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MAX_LOSSES = 100
+"""So many losses are told apart; then the two oldest become one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Bytes that nobody can read any more and some sink has not had.
+
+    Attributes:
+        time_ns: when they were given up.
+        offset: where in the stream they began.
+        lost_bytes: how many.
+        reason: a few words.
+    """
+
+    time_ns: int
+    offset: int
+    lost_bytes: int
+    reason: str
+
+
+class Losses:
+    """The losses of one stream, those of earlier times too."""
+
+    def __init__(self, path: Path) -> None:
+        """Read them."""
+        self._path = path
+        self.all = read_losses(path)
+
+    def add(self, loss: Loss) -> None:
+        """Count one more; it is on disk when this returns, if the disk takes anything.
+
+        A refusing disk is no reason not to go on: the count stays right in memory and is written with the next.
+        """
+        self.all.append(loss)
+        if len(self.all) > MAX_LOSSES:
+            first, second = self.all[:2]
+            gathered = Loss(second.time_ns, first.offset, first.lost_bytes + second.lost_bytes, first.reason)
+            self.all[:2] = [gathered]
+        beside = self._path.with_suffix(".part")
+        with contextlib.suppress(OSError):
+            beside.write_text("".join(json.dumps(asdict(each)) + "\n" for each in self.all), encoding="ascii")
+            beside.replace(self._path)
+
+    @property
+    def lost_bytes(self) -> int:
+        """All that was ever lost."""
+        return sum(each.lost_bytes for each in self.all)
+
+
+def read_losses(path: Path) -> list[Loss]:
+    """Return the losses in a file; none when there is no file."""
+    try:
+        lines = path.read_text("ascii").splitlines()
+    except FileNotFoundError:
+        return []
+    return [Loss(**json.loads(line)) for line in lines[: MAX_LOSSES + 1]]

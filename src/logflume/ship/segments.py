@@ -1,0 +1,600 @@
+"""One captured stream on disk: plain files that anything can read, in a stated budget.
+
+Holds: the newest bytes are in NAME, older ones in NAME.1, NAME.2, … (the higher, the older), as they came and nothing
+       else: ``cat``, ``tail -F``, and ``sources.local`` read them. Together they have the budget's size at most;
+       each byte that was given up before every sink had it is counted, on disk, before it goes.
+Plan:  what writes never looks: ``append`` (pipe) or the child itself (direct) adds bytes. ``tick``, in a thread of its
+       own, looks how files have grown, keeps the index of each (``chunks``), syncs, and in direct mode punches holes.
+       A full segment is renamed: from the oldest on, each to the next number, so that whenever that breaks off, all
+       are there in their order. ``docs/reference/segments.md`` tells the layout.
+Recovery: numbers are closed up; an index that is missing or of another file is made anew; bytes that an index knows
+       and the file has not (a power failure took them) are counted as lost; a torn last line is ended.
+Not here: threads, processes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import enum
+import errno
+import fcntl
+import itertools
+import os
+import signal
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from logflume.errors import UsageError
+from logflume.ship import chunks, cursors
+from logflume.ship.losses import Loss, Losses
+from logflume.sources.openfile import key_text
+from logflume.sources.rotation import rotated_set
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from logflume.sources.rotation import Key
+
+SIDE = ".logflume"
+"""The folder beside the segments for all that is not output."""
+
+BUDGET_BYTES = 1024 * 1024 * 1024
+MIN_BUDGET_BYTES = 64 * 1024
+MAX_SEGMENT_BYTES = 64 * 1024 * 1024
+MAX_SEGMENTS = 100
+"""More files of one stream count as over the budget, however small they are."""
+
+SYNC_S = 0.5
+"""How much ``Fsync.INTERVAL`` lets a power failure take."""
+
+KEPT_HEAD_BYTES = 4096
+"""No hole is punched here: a file is known again by its first bytes."""
+
+_SEGMENTS_A_BUDGET = 8
+_NAP_S = 0.05
+_SET_SIGNAL = 10  # fcntl(2): F_SETSIG
+_PUNCH = 3  # fallocate(2): FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
+
+
+class Fsync(enum.Enum):
+    """What a power failure may take. What a process loses when it is killed is nothing, always.
+
+    ``NEVER``: what the system had not written by itself; on Linux up to some 30 seconds.
+    ``INTERVAL``: the last SYNC_S seconds, and what one sync takes.
+    ``ALWAYS``: nothing that was appended; each append waits for the disk. Not in direct mode, where nobody appends.
+    """
+
+    NEVER = "never"
+    INTERVAL = "interval"
+    ALWAYS = "always"
+
+
+class Writer(enum.Enum):
+    """Who adds bytes: ``US``, by ``append`` (pipe), or the ``CHILD`` itself (direct)."""
+
+    US = "us"
+    CHILD = "child"
+
+
+class WhenOver(enum.Enum):
+    """What happens when the budget is used up and a sink still has not had the oldest bytes.
+
+    ``WAIT``: nothing is read from the child until sinks have gone on; its writes wait then. Pipe only.
+    ``DROP_OLDEST``: the oldest go, counted; readers and sinks see a Gap.
+    ``STOP_CHILD``: the child is asked to end (SIGTERM); what it still writes is kept, over the budget.
+    """
+
+    WAIT = "wait"
+    DROP_OLDEST = "drop-oldest"
+    STOP_CHILD = "stop-child"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How a stream is kept.
+
+    Attributes:
+        budget_bytes: for all its segments together.
+        when_over: what happens beyond.
+        segment_bytes: a segment of this size is full; an eighth of the budget, and MAX_SEGMENT_BYTES at most, if None.
+        max_age_s: so is one that was begun so long ago, when something comes.
+        fsync: what a power failure may take.
+    """
+
+    budget_bytes: int = BUDGET_BYTES
+    when_over: WhenOver = WhenOver.DROP_OLDEST
+    segment_bytes: int | None = None
+    max_age_s: float | None = None
+    fsync: Fsync = Fsync.NEVER
+
+    def full_bytes(self) -> int:
+        """Return when a segment is full."""
+        return self.segment_bytes or min(MAX_SEGMENT_BYTES, self.budget_bytes // _SEGMENTS_A_BUDGET)
+
+
+@dataclass(eq=False)
+class Segment:
+    """One file of a stream.
+
+    Attributes:
+        base: offset in the stream at which it begins.
+        key: device and inode.
+        began_ns: when it was begun.
+        size_bytes: as far as is known here.
+        index: the file beside it.
+        chunks: what writes that; None when all is written.
+        sealed: whether no byte comes any more.
+        punched_bytes: so much of its beginning, KEPT_HEAD_BYTES but, is a hole.
+    """
+
+    base: int
+    key: Key
+    began_ns: int
+    size_bytes: int
+    index: Path
+    chunks: chunks.Chunks | None = None
+    sealed: bool = False
+    punched_bytes: int = 0
+
+    @property
+    def end(self) -> int:
+        """Offset in the stream at which it ends."""
+        return self.base + self.size_bytes
+
+
+@dataclass
+class Stats:
+    """Figures of one stream since it was opened."""
+
+    waits: int = 0
+    waited_s: float = 0.0
+    refused: str | None = None
+    sync_error: str | None = None
+    removed_bytes: int = field(default=0)
+
+
+class Segments:
+    """The files of one stream. One thread appends, one ticks; whoever opens it has it for himself.
+
+    Order:  as appended.
+    Loss:   by ``rules`` only; each is in ``losses`` before it happens.
+    Memory: MAX_SEGMENTS times what Segment says, and a piece of the index's.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        rules: Rules | None = None,
+        *,
+        writer: Writer = Writer.US,
+        stop_child: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Open, recover and go on with stream ``name`` in ``folder``, which is made if it is not there.
+
+        Raises:
+            UsageError: rules that cannot be kept; somebody else has this stream open.
+            OSError: the folder cannot be written.
+        """
+        self.rules = rules or Rules()
+        self._writer = writer
+        if writer is Writer.CHILD and self.rules.when_over is WhenOver.WAIT:
+            raise UsageError("a child that writes into its segment itself cannot be made to wait: capture by a pipe")
+        if writer is Writer.CHILD and self.rules.fsync is Fsync.ALWAYS:
+            raise UsageError("what a child writes into its segment itself is synced at intervals, or never")
+        if self.rules.budget_bytes < MIN_BUDGET_BYTES:
+            raise UsageError(f"a budget is at least {MIN_BUDGET_BYTES} bytes, not {self.rules.budget_bytes}")
+        self.folder, self.name = folder, name
+        self.path = folder / name
+        self.stats = Stats()
+        self.ended = threading.Event()
+        self._side = folder / SIDE
+        self._stop_child = stop_child
+        self._asked_to_stop = False
+        self._shifting = False
+        self._synced_s = time.monotonic()
+        (self._side / "cursors").mkdir(parents=True, exist_ok=True)
+        self._lock_file = lock(self._side / f"{name}.lock")
+        self.losses = Losses(self._side / f"{name}.losses")
+        self._segments = self._recover()
+        self._descriptor = self._open_live()
+
+    # who writes
+
+    @property
+    def descriptor(self) -> int:
+        """The newest segment, to be written to by a child: every write goes to its end."""
+        return self._descriptor
+
+    def append(self, data: bytes | memoryview) -> None:
+        """Add bytes; waits under ``WhenOver.WAIT``, and while the disk takes nothing under any but DROP_OLDEST.
+
+        Bytes that cannot be kept are counted. It ends when ``ended`` is set.
+        """
+        if self._is_full(len(data)):
+            self._try_to_rotate()
+        left = memoryview(data)
+        while left:
+            try:
+                written = os.write(self._descriptor, left)
+            except OSError as error:
+                self.stats.refused = error.strerror
+                if not self._after_refusal(error, len(left)):
+                    return
+                continue
+            self._segments[-1].size_bytes += written
+            left = left[written:]
+        if self.rules.fsync is Fsync.ALWAYS:
+            os.fdatasync(self._descriptor)
+
+    def _is_full(self, more: int) -> bool:
+        live = self._segments[-1]
+        if not live.size_bytes:
+            return False
+        age_s = self.rules.max_age_s
+        is_old = age_s is not None and time.time_ns() - live.began_ns >= age_s * 1e9
+        return is_old or live.size_bytes + more > self.rules.full_bytes()
+
+    def _after_refusal(self, error: OSError, size: int) -> bool:
+        """Make room on a disk that refused ``size`` bytes; False when they are given up."""
+        if self.rules.when_over is WhenOver.DROP_OLDEST:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT) and len(self._segments) > 1:
+                self._drop_oldest(0)
+                return True
+            self.losses.add(Loss(time.time_ns(), self._segments[-1].end, size, "the disk took no more"))
+            return False
+        if self.rules.when_over is WhenOver.STOP_CHILD:
+            self._ask_to_stop()
+        return not self.ended.wait(_NAP_S)
+
+    # from one segment to the next
+
+    def _try_to_rotate(self) -> None:
+        """Go on in a new segment; in this one, for the time being, where the folder takes no new file."""
+        self._make_room()
+        try:
+            self._rotate()
+        except OSError as error:
+            self.stats.refused = error.strerror
+
+    def _rotate(self) -> None:
+        if self._shifting:  # and that broke off
+            self._undo_shift()
+        self._shifting = True
+        for number in range(len(self._segments) - 1, -1, -1):
+            self._path_of(number).rename(self._path_of(number + 1))
+        full = self._segments[-1]
+        self._begin_segment(full.end)
+        full.sealed = True
+        self._shifting = False
+        descriptor, self._descriptor = self._descriptor, self._open_live()
+        try:
+            if self.rules.fsync is not Fsync.NEVER:
+                os.fdatasync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _undo_shift(self) -> None:
+        first = self._path_of(1)
+        live = os.fstat(self._descriptor)
+        if first.exists() and (first.stat().st_dev, first.stat().st_ino) == (live.st_dev, live.st_ino):
+            first.rename(self.path)  # over an empty one at most
+        self._close_up(rotated_set(self.path))
+
+    def _path_of(self, number: int) -> Path:
+        return self.path.with_name(f"{self.name}.{number}") if number else self.path
+
+    def _begin_segment(self, base: int) -> None:
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+        status = os.fstat(descriptor)
+        began_ns = time.time_ns()
+        key = (status.st_dev, status.st_ino)
+        index = self._side / f"{self.name}.{base:020d}.index"
+        chunks.begin(index, chunks.Header(base, key, began_ns))
+        if self.rules.fsync is not Fsync.NEVER:
+            sync_folder(self.folder)
+            sync_folder(self._side)
+        writer = chunks.Chunks(index, descriptor)
+        self._segments.append(Segment(base, key, began_ns, 0, index, writer))
+
+    def _open_live(self) -> int:
+        return os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+
+    def _make_room(self) -> None:
+        """Remove what every sink has, and then what must go, until the next segment fits."""
+        allowed = max(0, self.rules.budget_bytes - self.rules.full_bytes())
+        while sum(each.size_bytes for each in self._segments) > allowed or len(self._segments) >= MAX_SEGMENTS:
+            if len(self._segments) < 2:  # noqa: PLR2004 - the newest, and one to remove
+                return
+            acknowledged = self._acknowledged()
+            if self._segments[0].end <= acknowledged or self.rules.when_over is WhenOver.DROP_OLDEST:
+                self._drop_oldest(acknowledged)
+            elif self.rules.when_over is WhenOver.STOP_CHILD:
+                self._ask_to_stop()
+                return
+            elif not self._wait_for_sinks():
+                return
+
+    def _wait_for_sinks(self) -> bool:
+        self.stats.waits += 1
+        self.stats.waited_s += _NAP_S
+        return not self.ended.wait(_NAP_S)
+
+    def _ask_to_stop(self) -> None:
+        if not self._asked_to_stop:
+            self._asked_to_stop = True
+            self._stop_child()
+
+    def _drop_oldest(self, acknowledged: int) -> None:
+        oldest = self._segments[0]
+        start = max(oldest.base + oldest.punched_bytes, min(acknowledged, oldest.end))
+        if start < oldest.end:
+            self.losses.add(Loss(time.time_ns(), start, oldest.end - start, "over the budget"))
+        with contextlib.suppress(OSError):
+            cursors.sync_all(self._side / "cursors")
+        oldest.sealed = True
+        self._path_of(len(self._segments) - 1).unlink(missing_ok=True)
+        oldest.index.unlink(missing_ok=True)
+        self.stats.removed_bytes += oldest.size_bytes
+        del self._segments[0]
+        if oldest.chunks is not None:
+            self._forgotten.append(oldest)
+
+    def _acknowledged(self) -> int:
+        """Return up to which offset of the stream every sink has it; the beginning when there is no sink."""
+        ends = [self._offset_of(places.get(self.name)) for places in self._places().values()]
+        return min(ends, default=0)
+
+    def _places(self) -> dict[str, dict[str, cursors.Place]]:
+        return cursors.read_all(self._side / "cursors")
+
+    def _offset_of(self, place: cursors.Place | None) -> int:
+        if place is None:
+            return 0
+        for segment in self._segments:
+            if key_text(segment.key) == place.position.identity.key:
+                return segment.base + place.position.offset
+        return 0
+
+    # who looks
+
+    def tick(self, now_ns: int | None = None, *, to_end: bool = False) -> None:
+        """Keep indexes and, in direct mode, the budget; sync when it is time. In one thread, again and again."""
+        now_ns = time.time_ns() if now_ns is None else now_ns
+        while self._forgotten:
+            _close_index(self._forgotten.pop())
+        for segment in list(self._segments):
+            self._index(segment, now_ns, to_end=to_end)
+        if self._writer is Writer.CHILD:
+            self._segments[-1].size_bytes = os.fstat(self._descriptor).st_size
+            self._keep_budget()
+        self._sync()
+
+    def _index(self, segment: Segment, now_ns: int, *, to_end: bool) -> None:
+        if segment.chunks is None:
+            return
+        sealed = segment.sealed  # looked at before the bytes: what is sealed then does not grow
+        segment.chunks.look(now_ns, to_end=sealed or to_end)
+        if sealed:
+            _close_index(segment)
+
+    def _sync(self) -> None:
+        if self.rules.fsync is not Fsync.INTERVAL or time.monotonic() - self._synced_s < SYNC_S:
+            return
+        writer = self._segments[-1].chunks
+        try:
+            if writer is not None:
+                writer.sync()
+        except OSError as error:
+            self.stats.sync_error = error.strerror
+        self._synced_s = time.monotonic()
+
+    def _keep_budget(self) -> None:
+        """Where the newest segment grows on: remove older ones, then punch a hole into it behind what must be kept."""
+        live = self._segments[-1]
+        used = os.fstat(self._descriptor).st_blocks * 512
+        older = sum(each.size_bytes for each in self._segments[:-1])
+        if used + older <= self.rules.budget_bytes:
+            return
+        if older:
+            acknowledged = self._acknowledged()
+            if self._segments[0].end <= acknowledged or self.rules.when_over is WhenOver.DROP_OLDEST:
+                self._drop_oldest(acknowledged)
+                return
+        self._punch(live)
+
+    def _punch(self, live: Segment) -> None:
+        size_bytes = os.fstat(self._descriptor).st_size
+        until = (size_bytes - self.rules.budget_bytes * 7 // 8) // KEPT_HEAD_BYTES * KEPT_HEAD_BYTES
+        acknowledged = self._acknowledged() - live.base
+        if self.rules.when_over is not WhenOver.DROP_OLDEST and acknowledged < until:
+            self._ask_to_stop()
+            until = acknowledged // KEPT_HEAD_BYTES * KEPT_HEAD_BYTES
+        start = max(KEPT_HEAD_BYTES, live.punched_bytes)
+        if until <= start:
+            return
+        lost_from = max(start, acknowledged)
+        if lost_from < until:
+            self.losses.add(Loss(time.time_ns(), live.base + lost_from, until - lost_from, "over the budget"))
+        with contextlib.suppress(OSError):
+            cursors.sync_all(self._side / "cursors")
+        try:
+            punch_hole(self.path, KEPT_HEAD_BYTES, until - KEPT_HEAD_BYTES)
+        except OSError as error:
+            self.stats.refused = f"no holes can be punched here ({error.strerror})"
+            return
+        self.stats.removed_bytes += until - start
+        live.punched_bytes = until
+
+    # opening and closing
+
+    def _recover(self) -> list[Segment]:
+        self._forgotten: list[Segment] = []
+        self._segments = []
+        files = [path for path in rotated_set(self.path) if path.suffix not in (".gz", ".zst")]
+        known = dict(self._iter_indexes())
+        keys = {_key_of(path) for path in files}
+        for key in known.keys() - keys:
+            known.pop(key).unlink()  # of a file that is not there any more
+        base = 0
+        for path in files:
+            segment = self._recover_segment(path, known, base)
+            self._segments.append(segment)
+            base = segment.end
+        self._close_up(files)
+        if not self.path.exists():
+            self._begin_segment(base)
+        self._end_torn_line()
+        return self._segments
+
+    def _iter_indexes(self) -> Iterator[tuple[Key, Path]]:
+        for path in sorted(self._side.glob(f"{self.name}.*.index")):
+            header = chunks.read_header(path)
+            if header is None:
+                path.replace(path.with_suffix(".damaged"))
+            else:
+                yield header.key, path
+
+    def _recover_segment(self, path: Path, known: dict[Key, Path], base: int) -> Segment:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        status = os.fstat(descriptor)
+        key = (status.st_dev, status.st_ino)
+        index = known.pop(key, None)
+        header = None if index is None else chunks.read_header(index)
+        if index is None or header is None or header.base < base:
+            if index is not None:
+                index.unlink()
+            header = chunks.Header(base, key, status.st_mtime_ns)
+            index = self._side / f"{self.name}.{base:020d}.index"
+            chunks.rebuild(index, header, descriptor)
+        writer = chunks.Chunks(index, descriptor)
+        if writer.claimed_bytes > status.st_size:
+            lost = writer.claimed_bytes - status.st_size
+            self.losses.add(Loss(time.time_ns(), header.base + status.st_size, lost, "gone after the system ended"))
+        sealed = path != self.path
+        segment = Segment(header.base, key, header.began_ns, status.st_size, index, writer, sealed)
+        segment.punched_bytes = _hole_end(descriptor)
+        return segment
+
+    def _close_up(self, files: list[Path]) -> None:
+        """Number rotated files from 1 on again, the newest first: a rotation may have been broken off."""
+        rotated = [path for path in reversed(files) if path != self.path]
+        for number, path in enumerate(rotated, 1):
+            if path != self._path_of(number):
+                path.rename(self._path_of(number))
+
+    def _end_torn_line(self) -> None:
+        """End the last line where whoever wrote it is gone: the next output is not its rest."""
+        with self.path.open("rb") as file:
+            size_bytes = os.fstat(file.fileno()).st_size
+            if not size_bytes or os.pread(file.fileno(), 1, size_bytes - 1) == b"\n" or has_writers(file.fileno()):
+                return
+        with self.path.open("ab", buffering=0) as file:
+            file.write(b"\n")
+        self._segments[-1].size_bytes += 1
+
+    def close(self) -> None:
+        """Index what came last, sync if that is wanted, and release all; nobody appends any more."""
+        self.ended.set()
+        self.tick(to_end=True)
+        if self.rules.fsync is not Fsync.NEVER:
+            self._synced_s = 0.0
+            with contextlib.suppress(OSError):
+                os.fdatasync(self._descriptor)
+        for segment in itertools.chain(self._segments, self._forgotten):
+            _close_index(segment)
+        os.close(self._descriptor)
+        os.close(self._lock_file)
+
+    # what is known
+
+    @property
+    def size_bytes(self) -> int:
+        """What is kept, holes not counted."""
+        return sum(each.size_bytes - each.punched_bytes for each in self._segments)
+
+    @property
+    def end(self) -> int:
+        """Offset in the stream behind the last byte, those counted that were removed."""
+        return self._segments[-1].end
+
+
+def _close_index(segment: Segment) -> None:
+    if segment.chunks is not None:
+        segment.chunks.close()
+        segment.chunks = None
+
+
+def _key_of(path: Path) -> Key:
+    status = path.stat()
+    return status.st_dev, status.st_ino
+
+
+def lock(path: Path) -> int:
+    """Take the lock that says that a stream is being captured; return the descriptor that holds it.
+
+    Raises:
+        UsageError: somebody else has it.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise UsageError(f"{path.parent.parent} is being captured into: choose another folder") from None
+    return descriptor
+
+
+def is_captured(folder: Path) -> bool:
+    """Tell whether somebody captures into a folder at this moment."""
+    for path in (folder / SIDE).glob("*.lock"):
+        try:
+            os.close(lock(path))
+        except (UsageError, OSError):
+            return True
+    return False
+
+
+def has_writers(descriptor: int) -> bool:
+    """Tell whether any process has the file open for writing; ``descriptor`` reads it. When in doubt, yes."""
+    try:
+        fcntl.fcntl(descriptor, _SET_SIGNAL, signal.SIGURG)  # which ends nobody, should a writer come just now
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except OSError:
+        return True
+    return False
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def punch_hole(path: Path, start: int, size_bytes: int) -> None:
+    """Give the blocks of a range of a file back to the system; it reads as NULs from then on.
+
+    Raises:
+        OSError: the file system cannot do that.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    with path.open("r+b") as file:
+        if libc.fallocate(file.fileno(), _PUNCH, ctypes.c_int64(start), ctypes.c_int64(size_bytes)):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def _hole_end(descriptor: int) -> int:
+    """Return where the data begins again behind a hole after the head; 0 when there is none there."""
+    try:
+        hole = os.lseek(descriptor, 0, os.SEEK_HOLE)
+        return os.lseek(descriptor, hole, os.SEEK_DATA) if hole == KEPT_HEAD_BYTES else 0
+    except OSError:  # no data behind it, or a file system that does not tell
+        return 0
