@@ -119,11 +119,14 @@ class Damage:
     end: int
 
 
-def iter_damage(segment: int, index: Path) -> Iterator[Damage]:
-    """Read the segment open as ``segment`` and yield what does not fit its index, also what is not there any more."""
+def iter_damage(segment: int, index: Path, first: int = 0) -> Iterator[Damage]:
+    """Read the segment open as ``segment`` and yield what does not fit its index, also what is not there any more.
+
+    What an entry says that begins before ``first`` is taken for true.
+    """
     start = 0
     for entry in iter_entries(index):
-        if _crc_of(segment, start, entry.end) != entry.crc:
+        if start >= first and _crc_of(segment, start, entry.end) != entry.crc:
             yield Damage(start, entry.end)
         start = entry.end
 
@@ -150,10 +153,8 @@ class Chunks:
         self._segment = segment
         self._index = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
         size_bytes = os.fstat(segment).st_size
-        self.claimed_bytes = 0
         self._end = good = 0
         for entry in iter_entries(path):
-            self.claimed_bytes = entry.end
             if entry.end <= size_bytes:
                 self._end, good = entry.end, good + 1
         os.ftruncate(self._index, HEADER.size + good * ENTRY.size)

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 from logflume.errors import UsageError
 from logflume.ship import chunks, cursors
 from logflume.ship.losses import Loss, Losses
-from logflume.sources.openfile import key_text
+from logflume.sources.openfile import KEPT_HEAD_BYTES, key_text, punched_until
 from logflume.sources.rotation import rotated_set
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ MAX_SEGMENTS = 100
 SYNC_S = 0.5
 """How much ``Fsync.INTERVAL`` lets a power failure take."""
 
-KEPT_HEAD_BYTES = 4096
-"""No hole is punched here: a file is known again by its first bytes."""
+VERIFIED_BYTES = 64 * 1024 * 1024
+"""So much of the end of the newest segment is compared with its index when a stream is opened again."""
 
 _SEGMENTS_A_BUDGET = 8
 _NAP_S = 0.05
@@ -200,7 +200,9 @@ class Segments:
         (self._side / "cursors").mkdir(parents=True, exist_ok=True)
         self._lock_file = lock(self._side / f"{name}.lock")
         self.losses = Losses(self._side / f"{name}.losses")
-        self._segments = self._recover()
+        self._segments: list[Segment] = []
+        self._forgotten: list[Segment] = []
+        self._recover()
         self._descriptor = self._open_live()
 
     # who writes
@@ -216,7 +218,7 @@ class Segments:
         Bytes that cannot be kept are counted. It ends when ``ended`` is set.
         """
         if self._is_full(len(data)):
-            self._try_to_rotate()
+            self._try_to_rotate(len(data))
         left = memoryview(data)
         while left:
             try:
@@ -242,7 +244,8 @@ class Segments:
     def _after_refusal(self, error: OSError, size: int) -> bool:
         """Make room on a disk that refused ``size`` bytes; False when they are given up."""
         if self.rules.when_over is WhenOver.DROP_OLDEST:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT) and len(self._segments) > 1:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            if full and len(self._segments) > 1 and not self._shifting:
                 self._drop_oldest(0)
                 return True
             self.losses.add(Loss(time.time_ns(), self._segments[-1].end, size, "the disk took no more"))
@@ -253,17 +256,17 @@ class Segments:
 
     # from one segment to the next
 
-    def _try_to_rotate(self) -> None:
+    def _try_to_rotate(self, more: int) -> None:
         """Go on in a new segment; in this one, for the time being, where the folder takes no new file."""
-        self._make_room()
         try:
+            if self._shifting:  # and that broke off
+                self._undo_shift()
+            self._make_room(more)
             self._rotate()
         except OSError as error:
             self.stats.refused = error.strerror
 
     def _rotate(self) -> None:
-        if self._shifting:  # and that broke off
-            self._undo_shift()
         self._shifting = True
         for number in range(len(self._segments) - 1, -1, -1):
             self._path_of(number).rename(self._path_of(number + 1))
@@ -284,29 +287,34 @@ class Segments:
         if first.exists() and (first.stat().st_dev, first.stat().st_ino) == (live.st_dev, live.st_ino):
             first.rename(self.path)  # over an empty one at most
         self._close_up(rotated_set(self.path))
+        self._shifting = False
 
     def _path_of(self, number: int) -> Path:
         return self.path.with_name(f"{self.name}.{number}") if number else self.path
 
     def _begin_segment(self, base: int) -> None:
         descriptor = os.open(self.path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
-        status = os.fstat(descriptor)
-        began_ns = time.time_ns()
-        key = (status.st_dev, status.st_ino)
-        index = self._side / f"{self.name}.{base:020d}.index"
-        chunks.begin(index, chunks.Header(base, key, began_ns))
-        if self.rules.fsync is not Fsync.NEVER:
-            sync_folder(self.folder)
-            sync_folder(self._side)
-        writer = chunks.Chunks(index, descriptor)
+        try:
+            status = os.fstat(descriptor)
+            began_ns = time.time_ns()
+            key = (status.st_dev, status.st_ino)
+            index = self._side / f"{self.name}.{base:020d}.index"
+            chunks.begin(index, chunks.Header(base, key, began_ns))
+            if self.rules.fsync is not Fsync.NEVER:
+                sync_folder(self.folder)
+                sync_folder(self._side)
+            writer = chunks.Chunks(index, descriptor)
+        except OSError:
+            os.close(descriptor)
+            raise
         self._segments.append(Segment(base, key, began_ns, 0, index, writer))
 
     def _open_live(self) -> int:
         return os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
 
-    def _make_room(self) -> None:
-        """Remove what every sink has, and then what must go, until the next segment fits."""
-        allowed = max(0, self.rules.budget_bytes - self.rules.full_bytes())
+    def _make_room(self, more: int) -> None:
+        """Remove what every sink has, and then what must go, until the next segment, or ``more`` bytes, fit."""
+        allowed = max(0, self.rules.budget_bytes - max(more, self.rules.full_bytes()))
         while sum(each.size_bytes for each in self._segments) > allowed or len(self._segments) >= MAX_SEGMENTS:
             if len(self._segments) < 2:  # noqa: PLR2004 - the newest, and one to remove
                 return
@@ -432,24 +440,17 @@ class Segments:
 
     # opening and closing
 
-    def _recover(self) -> list[Segment]:
-        self._forgotten: list[Segment] = []
-        self._segments = []
+    def _recover(self) -> None:
         files = [path for path in rotated_set(self.path) if path.suffix not in (".gz", ".zst")]
         known = dict(self._iter_indexes())
-        keys = {_key_of(path) for path in files}
-        for key in known.keys() - keys:
+        for key in known.keys() - {_key_of(path) for path in files}:
             known.pop(key).unlink()  # of a file that is not there any more
-        base = 0
-        for path in files:
-            segment = self._recover_segment(path, known, base)
-            self._segments.append(segment)
-            base = segment.end
+        for path, base in zip(files, _bases_of(files, known), strict=True):
+            self._segments.append(self._recover_segment(path, known, base))
         self._close_up(files)
         if not self.path.exists():
-            self._begin_segment(base)
+            self._begin_segment(self._segments[-1].end if self._segments else 0)
         self._end_torn_line()
-        return self._segments
 
     def _iter_indexes(self) -> Iterator[tuple[Key, Path]]:
         for path in sorted(self._side.glob(f"{self.name}.*.index")):
@@ -463,22 +464,33 @@ class Segments:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         status = os.fstat(descriptor)
         key = (status.st_dev, status.st_ino)
-        index = known.pop(key, None)
-        header = None if index is None else chunks.read_header(index)
-        if index is None or header is None or header.base < base:
-            if index is not None:
-                index.unlink()
-            header = chunks.Header(base, key, status.st_mtime_ns)
-            index = self._side / f"{self.name}.{base:020d}.index"
-            chunks.rebuild(index, header, descriptor)
+        index = self._side / f"{self.name}.{base:020d}.index"
+        began_ns = status.st_mtime_ns
+        header = chunks.read_header(known[key]) if key in known else None
+        if header is not None and header.base == base:
+            began_ns = header.began_ns
+        else:
+            if key in known:
+                known[key].unlink()
+            chunks.rebuild(index, chunks.Header(base, key, began_ns), descriptor)
+        if path == self.path:
+            self._count_damage(descriptor, index, chunks.Header(base, key, began_ns))
         writer = chunks.Chunks(index, descriptor)
-        if writer.claimed_bytes > status.st_size:
-            lost = writer.claimed_bytes - status.st_size
-            self.losses.add(Loss(time.time_ns(), header.base + status.st_size, lost, "gone after the system ended"))
-        sealed = path != self.path
-        segment = Segment(header.base, key, header.began_ns, status.st_size, index, writer, sealed)
-        segment.punched_bytes = _hole_end(descriptor)
+        segment = Segment(base, key, began_ns, status.st_size, index, writer, path != self.path)
+        segment.punched_bytes = punched_until(descriptor)
         return segment
+
+    def _count_damage(self, descriptor: int, index: Path, header: chunks.Header) -> None:
+        """Count what the end of the system took of the newest segment, or changed in it; then index it as it is."""
+        size_bytes = os.fstat(descriptor).st_size
+        first = max(punched_until(descriptor), size_bytes - VERIFIED_BYTES)
+        damages = list(chunks.iter_damage(descriptor, index, first))
+        for damage in damages:
+            start = damage.start if damage.end <= size_bytes else max(damage.start, size_bytes)
+            reason = "gone or changed when the system ended"
+            self.losses.add(Loss(time.time_ns(), header.base + start, damage.end - start, reason))
+        if damages:
+            chunks.rebuild(index, header, descriptor)
 
     def _close_up(self, files: list[Path]) -> None:
         """Number rotated files from 1 on again, the newest first: a rotation may have been broken off."""
@@ -489,9 +501,12 @@ class Segments:
 
     def _end_torn_line(self) -> None:
         """End the last line where whoever wrote it is gone: the next output is not its rest."""
-        with self.path.open("rb") as file:
-            size_bytes = os.fstat(file.fileno()).st_size
-            if not size_bytes or os.pread(file.fileno(), 1, size_bytes - 1) == b"\n" or has_writers(file.fileno()):
+        written = next((number for number, each in enumerate(reversed(self._segments)) if each.size_bytes), None)
+        if written is None:
+            return
+        with self._path_of(written).open("rb") as file:
+            last = os.pread(file.fileno(), 1, os.fstat(file.fileno()).st_size - 1)
+            if last == b"\n" or has_writers(file.fileno()):
                 return
         with self.path.open("ab", buffering=0) as file:
             file.write(b"\n")
@@ -527,6 +542,22 @@ def _close_index(segment: Segment) -> None:
     if segment.chunks is not None:
         segment.chunks.close()
         segment.chunks = None
+
+
+def _bases_of(files: list[Path], known: dict[Key, Path]) -> list[int]:
+    """Return where in the stream each file begins: as its index says, else just before or behind the others."""
+    sizes = [path.stat().st_size for path in files]
+    headers = [chunks.read_header(known[key]) if (key := _key_of(path)) in known else None for path in files]
+    first = next((number for number, header in enumerate(headers) if header is not None), 0)
+    base = 0
+    if headers and (header := headers[first]) is not None:
+        base = max(0, header.base - sum(sizes[:first]))
+    bases = []
+    for size_bytes, header in zip(sizes, headers, strict=True):
+        base = base if header is None else max(base, header.base)
+        bases.append(base)
+        base += size_bytes
+    return bases
 
 
 def _key_of(path: Path) -> Key:
@@ -589,12 +620,3 @@ def punch_hole(path: Path, start: int, size_bytes: int) -> None:
     with path.open("r+b") as file:
         if libc.fallocate(file.fileno(), _PUNCH, ctypes.c_int64(start), ctypes.c_int64(size_bytes)):
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-
-
-def _hole_end(descriptor: int) -> int:
-    """Return where the data begins again behind a hole after the head; 0 when there is none there."""
-    try:
-        hole = os.lseek(descriptor, 0, os.SEEK_HOLE)
-        return os.lseek(descriptor, hole, os.SEEK_DATA) if hole == KEPT_HEAD_BYTES else 0
-    except OSError:  # no data behind it, or a file system that does not tell
-        return 0

@@ -38,7 +38,7 @@ from logflume.records import Gap, GapReason, Identity, Position
 from logflume.sources.ahead import Ahead, View
 from logflume.sources.compressed import MAX_DECODED_BYTES
 from logflume.sources.fileset import FileSet, Moved, ends_all
-from logflume.sources.openfile import FINGERPRINT_BYTES, TELLING_BYTES, Cut, OpenFile, Rewritten
+from logflume.sources.openfile import FINGERPRINT_BYTES, TELLING_BYTES, Cut, OpenFile, Punched, Rewritten
 from logflume.sources.opening import failed, shown
 from logflume.sources.rotation import MAX_NUMBER, Key, Member, rotated_set
 
@@ -272,6 +272,9 @@ class LocalReader:
         except Rewritten:
             self._start_over()
             return None
+        except Punched as hole:
+            self._pass_hole(hole.end)
+            return None
         self._offset += len(block)
         return block if block or not self._go_on() else None
 
@@ -288,7 +291,16 @@ class LocalReader:
         self._change_to(file, Ahead(file.age, members[members.index(copies[0]) + 1 :], begun=True))
         return True
 
-    # one file, cut or overwritten under us
+    # one file, punched, cut or overwritten under us
+
+    def _pass_hole(self, end: int) -> None:
+        """Go on behind what a capture gave up in order to keep its budget."""
+        lost_bytes = self._file.pass_hole(end)
+        detail = f"{lost_bytes} bytes of {shown(self._file.path)} were given up to keep the file within its budget."
+        next_action = "Read what is left; give the capture a larger budget, or a sink that keeps up."
+        self._note(GapReason.EXPIRED, detail, next_action, lost_bytes)
+        self._end_stretch()
+        self._stretch = _Stretch(self._offset, end)
 
     def _start_over(self) -> None:
         file = self._file

@@ -35,6 +35,21 @@ TELLING_BYTES = 32
 """A first line of so many bytes has a time in it, mostly: it is not that of another file."""
 
 
+KEPT_HEAD_BYTES = 4096
+"""A hole that begins here was punched to give space back: a capture keeps the head, which tells files apart."""
+
+
+_BLOCKS_OF_BYTES = 512  # of st_blocks, whatever the file system
+
+
+class Punched(Exception):
+    """What was to be read next was given up; the file goes on at ``.end``."""
+
+    def __init__(self, end: int) -> None:
+        self.end = end
+        super().__init__()
+
+
 class Rewritten(Exception):
     """Bytes that were seen in a file are not in it any more."""
 
@@ -85,6 +100,7 @@ class OpenFile:
 
         Raises:
             Rewritten: what was read before is not in the file any more.
+            Punched: what comes next was given up.
             OSError: the disk failed.
         """
         if not self.at and not self.first:
@@ -94,8 +110,23 @@ class OpenFile:
         else:
             block = os.pread(self._io.fileno(), max_bytes, self.at)
             self._require_same(block)
+            block = self._before_hole(block)
         self.at += len(block)
         return block
+
+    def _before_hole(self, block: bytes) -> bytes:
+        """Return what of a block just read cannot have been read from a hole."""
+        hole_end = punched_until(self._io.fileno()) if block else 0
+        if self.at >= hole_end:
+            return block
+        if self.at < KEPT_HEAD_BYTES:
+            return block[: KEPT_HEAD_BYTES - self.at]
+        raise Punched(hole_end)
+
+    def pass_hole(self, end: int) -> int:
+        """Go on behind a hole; return how many bytes are left out."""
+        lost_bytes, self.at = end - self.at, end
+        return lost_bytes
 
     def skip(self, size: int) -> int:
         """Go on by ``size`` bytes, or to the end; return by how many."""
@@ -225,6 +256,18 @@ class OpenFile:
 
     def _size(self) -> int:
         return os.fstat(self._io.fileno()).st_size
+
+
+def punched_until(descriptor: int) -> int:
+    """Return where a hole that begins behind the kept head ends; 0 when there is none."""
+    status = os.fstat(descriptor)
+    if status.st_blocks * _BLOCKS_OF_BYTES >= status.st_size:
+        return 0
+    try:
+        hole = os.lseek(descriptor, KEPT_HEAD_BYTES, os.SEEK_HOLE)
+        return os.lseek(descriptor, hole, os.SEEK_DATA) if hole == KEPT_HEAD_BYTES else 0
+    except OSError:  # nothing but holes behind it, or a file system that does not tell
+        return 0
 
 
 def key_text(key: Key) -> str:

@@ -1,0 +1,200 @@
+"""Segments: budgets and policies, holes, locks."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from logflume.errors import UsageError
+from logflume.records import GapReason
+from logflume.ship import cursors
+from logflume.ship.segments import SIDE, Fsync, Rules, Segments, WhenOver, Writer, is_captured
+from logflume.sources.local import LocalSource
+from logflume.sources.openfile import KEPT_HEAD_BYTES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NAME = "out.log"
+BUDGET_BYTES = 64 * 1024
+LINE = b"%019d\n"
+PATIENCE_S = 60
+
+
+def lines(count: int, start: int = 0) -> bytes:
+    """Return numbered lines of 20 bytes."""
+    return b"".join(LINE % n for n in range(start, start + count))
+
+
+def acknowledge(folder: Path, sink: str, taken_bytes: int) -> None:
+    """Let a sink have so many of the bytes that are there."""
+    with LocalSource(folder / NAME).open() as reader:
+        at = 0
+        while at < taken_bytes:
+            at += len(reader.read_block(taken_bytes - at))
+        place = cursors.Place(reader.position(at), None)
+    cursors.Cursor(folder / SIDE / "cursors", sink).save({NAME: place})
+
+
+def test_the_oldest_go_and_are_counted(tmp_path: Path) -> None:
+    """Under DROP_OLDEST the newest bytes stay, within the budget; what went is counted to the byte."""
+    segments = Segments(tmp_path, NAME, Rules(BUDGET_BYTES))
+    written = lines(10_000)
+    for at in range(0, len(written), 1000):
+        segments.append(written[at : at + 1000])
+    with LocalSource(tmp_path / NAME).open() as reader:
+        kept = b"".join(iter(reader.read_block, b""))
+    assert BUDGET_BYTES // 2 < len(kept) <= BUDGET_BYTES
+    assert written.endswith(kept)
+    assert segments.losses.lost_bytes == len(written) - len(kept)
+    segments.close()
+
+
+def test_what_every_sink_has_goes_without_being_counted(tmp_path: Path) -> None:
+    """Bytes that the slowest sink has had are no loss when they go."""
+    segments = Segments(tmp_path, NAME, Rules(BUDGET_BYTES))
+    segments.append(lines(400))
+    segments.append(lines(400, 400))
+    acknowledge(tmp_path, "quick", 16_000)
+    acknowledge(tmp_path, "slow", 8_000)
+    for n in range(800, 8800, 400):
+        segments.append(lines(400, n))
+    assert segments.losses.all[0].offset == 8_000
+    segments.close()
+
+
+def test_waiting_goes_on_when_sinks_do(tmp_path: Path) -> None:
+    """Under WAIT nothing is lost: appending goes on when the sinks have had the oldest."""
+    segments = Segments(tmp_path, NAME, Rules(BUDGET_BYTES, WhenOver.WAIT))
+    segments.append(lines(400))
+    acknowledge(tmp_path, "sink", 1)
+    for n in range(400, 3200, 400):
+        segments.append(lines(400, n))
+    appended = threading.Event()
+
+    def append() -> None:
+        segments.append(lines(400, 3200))
+        appended.set()
+
+    thread = threading.Thread(target=append)
+    thread.start()
+    assert not appended.wait(0.2)
+    acknowledge(tmp_path, "sink", 24_000)
+    assert appended.wait(PATIENCE_S)
+    thread.join()
+    assert segments.stats.waits
+    assert segments.losses.all == []
+    segments.close()
+
+
+def test_a_child_is_asked_to_stop_once_and_nothing_is_lost(tmp_path: Path) -> None:
+    """Under STOP_CHILD the child is told once, and all that it still writes is kept."""
+    asked: list[bool] = []
+    rules = Rules(BUDGET_BYTES, WhenOver.STOP_CHILD)
+    segments = Segments(tmp_path, NAME, rules, stop_child=lambda: asked.append(True))
+    for n in range(0, 8000, 400):
+        segments.append(lines(400, n))
+    assert asked == [True]
+    assert segments.losses.all == []
+    assert segments.size_bytes == 160_000
+    segments.close()
+
+
+@pytest.mark.parametrize("parts", [1, 7])
+def test_a_hole_keeps_a_child_s_own_file_within_the_budget(tmp_path: Path, parts: int) -> None:
+    """In direct mode the file gives its oldest space back; its readers get its head, a Gap, and its newest lines."""
+    segments = Segments(tmp_path, NAME, Rules(BUDGET_BYTES), writer=Writer.CHILD)
+    written = lines(20_020)
+    step = len(written) // parts
+    for at in range(0, len(written), step):
+        os.write(segments.descriptor, written[at : at + step])
+        segments.tick()
+    assert (tmp_path / NAME).stat().st_blocks * 512 <= BUDGET_BYTES
+    with LocalSource(tmp_path / NAME).open() as reader:
+        kept = b"".join(iter(reader.read_block, b""))
+        assert [gap.reason for gap in reader.gaps] == [GapReason.EXPIRED]
+        lost_bytes = reader.gaps[0].lost_bytes
+        assert reader.gaps[0].offset == KEPT_HEAD_BYTES
+        position = reader.position(len(kept) - 20)
+    assert kept[:KEPT_HEAD_BYTES] == written[:KEPT_HEAD_BYTES]
+    assert written.endswith(kept[KEPT_HEAD_BYTES:])
+    assert lost_bytes == len(written) - len(kept) == segments.losses.lost_bytes
+    with LocalSource(tmp_path / NAME).open(position) as reader:
+        assert reader.read_block() == written[-20:]
+    segments.close()
+    again = Segments(tmp_path, NAME, Rules(BUDGET_BYTES), writer=Writer.CHILD)
+    again.tick()
+    assert again.losses.lost_bytes == lost_bytes
+    again.close()
+
+
+def test_a_reader_that_is_overtaken_by_a_hole_is_told(tmp_path: Path) -> None:
+    """A reader in the middle of what is given up goes on behind it, with a Gap of what it missed."""
+    segments = Segments(tmp_path, NAME, Rules(BUDGET_BYTES), writer=Writer.CHILD)
+    written = lines(20_000)
+    os.write(segments.descriptor, written[:20_000])
+    with LocalSource(tmp_path / NAME).open() as reader:
+        first = reader.read_block(10_000)
+        os.write(segments.descriptor, written[20_000:])
+        segments.tick()
+        rest = b"".join(iter(reader.read_block, b""))
+        assert first + rest == written[:10_000] + written[10_000 + (reader.gaps[0].lost_bytes or 0) :]
+    segments.close()
+
+
+def test_segments_are_changed_by_age(tmp_path: Path) -> None:
+    """With a largest age a new segment is begun for what comes after it."""
+    segments = Segments(tmp_path, NAME, Rules(max_age_s=1e-9))
+    segments.append(b"first\n")
+    segments.append(b"second\n")
+    segments.close()
+    assert [(tmp_path / name).read_bytes() for name in ("out.log.1", "out.log")] == [b"first\n", b"second\n"]
+
+
+def test_a_stream_is_opened_by_one(tmp_path: Path) -> None:
+    """While a stream is open nobody else can open it, and others can see that."""
+    segments = Segments(tmp_path, NAME)
+    assert is_captured(tmp_path)
+    with pytest.raises(UsageError, match="is being captured into"):
+        Segments(tmp_path, NAME)
+    segments.close()
+    assert not is_captured(tmp_path)
+
+
+def test_a_line_that_somebody_still_writes_is_not_ended(tmp_path: Path) -> None:
+    """A torn line is ended only when no process has the file open for writing any more."""
+    (tmp_path / NAME).write_bytes(b"half")
+    with (tmp_path / NAME).open("ab", buffering=0) as writer:
+        Segments(tmp_path, NAME, writer=Writer.CHILD).close()
+        writer.write(b" and the rest\n")
+    assert (tmp_path / NAME).read_bytes() == b"half and the rest\n"
+
+
+@pytest.mark.parametrize("fsync", list(Fsync))
+def test_every_way_to_sync_keeps_the_same(tmp_path: Path, fsync: Fsync) -> None:
+    """What is kept does not depend on when it is synced."""
+    segments = Segments(tmp_path, NAME, Rules(BUDGET_BYTES, segment_bytes=1000, fsync=fsync))
+    for n in range(0, 200, 10):
+        segments.append(lines(10, n))
+        segments.tick()
+    segments.close()
+    with LocalSource(tmp_path / NAME).open() as reader:
+        assert b"".join(iter(reader.read_block, b"")) == lines(200)
+
+
+@pytest.mark.parametrize(
+    ("rules", "writer", "said"),
+    [
+        (Rules(1000), Writer.US, "at least 65536 bytes"),
+        (Rules(when_over=WhenOver.WAIT), Writer.CHILD, "capture by a pipe"),
+        (Rules(fsync=Fsync.ALWAYS), Writer.CHILD, "synced at intervals, or never"),
+    ],
+)
+def test_rules_that_cannot_be_kept_are_refused(tmp_path: Path, rules: Rules, writer: Writer, said: str) -> None:
+    """What cannot be promised is not accepted, and nothing is made."""
+    with pytest.raises(UsageError, match=said):
+        Segments(tmp_path / "new", NAME, rules, writer=writer)
+    assert not (tmp_path / "new").exists()
