@@ -8,6 +8,7 @@
     │   └── BadCursor       the token is no cursor of ours, or of another log
     ├── SourceFailed        one source broke; .gap says why; the others go on
     ├── CursorExpired       the bytes under a cursor are gone; .oldest still works
+    ├── SinkRefused         a sink did not take a block: offer it again, after .retry_after_s
     ├── SpoolFull           the spool's disk bound was reached under WhenFull.FAIL
     ├── IndexInvalid        an index does not fit its log any more; it is thrown away and built anew
     └── LogNotFound         no log of that name; .near names the closest ones
@@ -65,6 +66,16 @@ class CursorExpired(LogflumeError):
         self.oldest = oldest
         self.lost_bytes = lost_bytes
         super().__init__(detail)
+
+
+class SinkRefused(LogflumeError):
+    """A sink did not take a block. It is safe on disk: offer it again, after ``.retry_after_s`` if that is told."""
+
+    def __init__(self, sink: str, detail: str, *, retry_after_s: float | None = None) -> None:
+        self.sink = sink
+        self.detail = detail
+        self.retry_after_s = retry_after_s
+        super().__init__(f"{sink}: {detail}")
 
 
 class SpoolFull(LogflumeError):

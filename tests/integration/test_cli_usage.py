@@ -17,7 +17,7 @@ from tests.integration.command import COMMAND, environment, run
 if TYPE_CHECKING:
     from pathlib import Path
 
-COMMANDS = ["cat", "tail", "grep", "stat", "doctor", "serve", "token", "run", "gen", "completion"]
+COMMANDS = ["cat", "tail", "grep", "stat", "doctor", "serve", "token", "run", "ship", "gen", "completion"]
 NOW_NS = 1_732_106_096_000_000_000  # 2024-11-20T12:34:56Z, a Wednesday; 13:34:56 in Berlin
 
 
@@ -69,6 +69,9 @@ def test_version_is_that_of_the_package() -> None:
         (["tail", "-n", "-3", "app.log"], ["'--lines'", "-3"]),
         (["tail", "-"], ["stdin can be read only once: logflume cat - | tail"]),
         (["grep", "-m", "0", "x", "app.log"], ["'--max-count'", "0"]),
+        (["run", "--dir", "made", "--sink", "s3:x", "--", "true"], ["'s3:x' is no sink; there are file:PATH, stdout"]),
+        (["ship", "."], ["Missing option", "--sink"]),
+        (["ship", "made", "--sink", "stdout"], ["'FOLDER'", "'made'"]),
         (["run"], ["Missing argument", "COMMAND"]),
         (["run", "--dir", "app.log", "--", "true"], ["'--dir'", "'app.log'"]),
         (["run", "--dir", "made", "--budget", "1k", "--", "true"], ["a budget is at least 65536 bytes, not 1000"]),

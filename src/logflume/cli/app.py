@@ -30,6 +30,7 @@ COMMANDS = {
     "serve": "Serve the logs of a folder over HTTP.",
     "token": "Make, list and revoke tokens for the log server.",
     "run": "Run a command; keep and show its output.",
+    "ship": "Bring the logs of a folder to sinks.",
     "gen": "Make a log for demos, tests and benchmarks.",
     "completion": "Print what makes a shell complete our words.",
 }

@@ -8,7 +8,10 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -19,6 +22,7 @@ from logflume.cli.sizes import show_size
 from logflume.ship.capture import Ended, Mode, Wanted, capture
 from logflume.ship.child import CannotStart, end_like
 from logflume.ship.segments import BUDGET_BYTES, Fsync, Rules, WhenOver
+from logflume.ship.sinks import KINDS, sink_of
 
 _NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -65,6 +69,16 @@ _NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
     show_default=True,
     help="What a power failure may take: 30 s or so, 0.5 s, nothing.",
 )
+@click.option("--sink", "sinks", metavar="SINK", multiple=True, help=f"Ship the output there, too: {KINDS}.")
+@click.option(
+    "--drain",
+    "drain_s",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0),
+    default=10.0,
+    show_default=True,
+    help="How long to wait at the end for sinks that do not have all; shipping goes on without us.",
+)
 def command(
     words: tuple[str, ...],
     folder: Path | None,
@@ -75,6 +89,8 @@ def command(
     when_over: str,
     max_age: float | None,
     fsync: str,
+    sinks: tuple[str, ...],
+    drain_s: float,
 ) -> int:
     """Run COMMAND, show its output as it comes, and keep it in files that anything can read.
 
@@ -89,19 +105,63 @@ def command(
     rules = Rules(budget or BUDGET_BYTES, WhenOver(when_over), None, max_age, Fsync(fsync))
     kept = folder or _new_folder(words[0])
     wanted = Wanted(words, kept, Mode(mode), apart, not quiet, rules)
-    return run(wanted, told=folder is None)
+    shipping = Shipping(kept, [*dict.fromkeys(sinks)], drain_s)
+    return run(wanted, shipping, told=folder is None)
 
 
-def run(wanted: Wanted, *, told: bool) -> int:
+@dataclass(frozen=True)
+class Shipping:
+    """Which sinks are wanted, and how long to wait for them.
+
+    The process that ships is in a session of its own: Ctrl-C is for the command, and when we are killed it goes on.
+    """
+
+    folder: Path
+    sinks: list[str]
+    drain_s: float
+
+    def check(self) -> None:
+        """See that there are such sinks.
+
+        Raises:
+            UsageError: there is one that cannot be.
+        """
+        for words in self.sinks:
+            sink_of(words, beside=self.folder)
+
+    def start(self) -> subprocess.Popen[bytes] | None:
+        """Start to ship, if there is a sink."""
+        if not self.sinks:
+            return None
+        options = [option for words in self.sinks for option in ("--sink", words)]
+        program = [sys.executable, "-m", "logflume", "ship", *options, "--", str(self.folder)]
+        return subprocess.Popen(program, stdin=subprocess.DEVNULL, start_new_session=True)
+
+    def drain(self, shipper: subprocess.Popen[bytes] | None) -> None:
+        """Wait for it as long as is wanted, and say what is not delivered."""
+        if shipper is None:
+            return
+        again = f"logflume ship {self.folder}"
+        try:
+            if shipper.wait(self.drain_s):
+                say(f"not all is shipped; all is kept. Ship the rest: {again}")
+        except subprocess.TimeoutExpired:
+            say(f"not all is shipped yet; process {shipper.pid} goes on. If it ends: {again}")
+
+
+def run(wanted: Wanted, shipping: Shipping, *, told: bool) -> int:
     """Run it; return the exit code, or end by the signal that ended it."""
     # Whoever reads what we show may go away; the command is not to notice, and Python raises an error instead.
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    shipping.check()
+    shippers: list[subprocess.Popen[bytes] | None] = []
     try:
-        ended = capture(wanted)
+        ended = capture(wanted, started=lambda: shippers.append(shipping.start()))
     except CannotStart as error:
         say(str(error))
         return error.exit_code
     _tell(ended)
+    shipping.drain(shippers[0])
     if told:
         say(f"the output is kept: logflume cat {wanted.folder}")
     return end_like(ended.status)

@@ -56,6 +56,8 @@ VERIFIED_BYTES = 64 * 1024 * 1024
 
 _SEGMENTS_A_BUDGET = 8
 _NAP_S = 0.05
+_LOCK_NAP_S = 0.02
+_LOCK_TRIES = 10
 _SET_SIGNAL = 10  # fcntl(2): F_SETSIG
 _PUNCH = 3  # fallocate(2): FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
 
@@ -198,7 +200,7 @@ class Segments:
         self._shifting = False
         self._synced_s = time.monotonic()
         (self._side / "cursors").mkdir(parents=True, exist_ok=True)
-        self._lock_file = lock(self._side / f"{name}.lock")
+        self._lock_file = lock(self._side / f"{name}.lock", tries=_LOCK_TRIES)
         self.losses = Losses(self._side / f"{name}.losses")
         self._segments: list[Segment] = []
         self._forgotten: list[Segment] = []
@@ -565,19 +567,22 @@ def _key_of(path: Path) -> Key:
     return status.st_dev, status.st_ino
 
 
-def lock(path: Path) -> int:
+def lock(path: Path, *, tries: int = 1) -> int:
     """Take the lock that says that a stream is being captured; return the descriptor that holds it.
+
+    It is tried several times, for whoever only looks holds it for a moment.
 
     Raises:
         UsageError: somebody else has it.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise UsageError(f"{path.parent.parent} is being captured into: choose another folder") from None
-    return descriptor
+    for _ in range(tries):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return descriptor
+        time.sleep(_LOCK_NAP_S)
+    os.close(descriptor)
+    raise UsageError(f"{path.parent.parent} is being captured into: choose another folder")
 
 
 def is_captured(folder: Path) -> bool:

@@ -1,0 +1,175 @@
+"""One stream on its way to one sink: whole lines, and the place behind them.
+
+Holds: one block, and one line that is not whole yet. A place is named only behind lines that were given out.
+Plan:  a reader of ``sources.local`` begins at the cursor's place and follows rotation. Where bytes are missing, a line
+       of JSON says how many, so that whoever reads the sink's side sees it, too. How many is known by counting: each
+       segment's index says where in the stream it begins.
+Order: as written. Loss: what was given up before it was read; told in its place.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from logflume.abc import BLOCK_BYTES
+from logflume.errors import CursorExpired, SourceFailed
+from logflume.records import Gap, GapReason
+from logflume.ship import chunks
+from logflume.ship.cursors import Place
+from logflume.ship.lines import WholeLines
+from logflume.ship.segments import SIDE
+from logflume.sources.openfile import key_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from logflume.abc import Reader, Source
+    from logflume.records import Position
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a sink is offered.
+
+    Attributes:
+        stream: the name of the stream.
+        block: whole lines, up to BLOCK_BYTES and the rest of a line.
+        place: where the stream goes on behind them.
+        lost_bytes: how many are missing before them, as they say themselves.
+    """
+
+    stream: str
+    block: bytes
+    place: Place
+    lost_bytes: int
+
+
+class Bases:
+    """Where in a stream each of its segments begins, as the indexes beside them tell."""
+
+    def __init__(self, folder: Path, stream: str) -> None:
+        self._folder = folder / SIDE
+        self._stream = stream
+        self._bases: dict[str, int] = {}
+
+    def offset_of(self, position: Position) -> int | None:
+        """Return how far in the stream a position lies; None when nobody counts."""
+        key = position.identity.key
+        if key not in self._bases:
+            self._look()
+        base = self._bases.get(key)
+        return None if base is None else base + position.offset
+
+    def _look(self) -> None:
+        headers = map(chunks.read_header, self._folder.glob(f"{self._stream}.*.index"))
+        self._bases = {key_text(header.key): header.base for header in headers if header}
+
+
+class Feed:
+    """Reads one stream from a place on; one thread uses it."""
+
+    def __init__(self, source: Source, place: Place | None, offset_of: Callable[[Position], int | None]) -> None:
+        """Open nothing yet."""
+        self.stream = source.name
+        self.failed: Gap | None = None
+        self._source = source
+        self._place = place
+        self._offset_of = offset_of
+        self._lines = WholeLines()
+        self._reader: Reader | None = None
+        self._at = 0  # linear, in the reader
+        self._gaps = 0
+        self._expected: int | None = None
+        self._missing: list[Gap] = []
+
+    def next_batch(self, *, last: bool) -> Batch | None:
+        """Return what comes next; None when there is no whole line now. ``last``: no line becomes whole any more."""
+        try:
+            reader = self._open()
+            block = reader.read_block(BLOCK_BYTES)
+        except SourceFailed as broken:
+            self.failed = broken.gap
+            return None
+        self.failed = None
+        self._at += len(block)
+        before = self._note_gaps(reader, len(block))
+        lines = self._lines.feed(block) if block else self._lines.take_rest() if last else b""
+        told, lost_bytes = self._told()
+        if not lines and not before and not told:
+            return None
+        place = self._place_at(reader, self._at - len(self._lines.rest))
+        return Batch(self.stream, before + told + lines, place, lost_bytes)
+
+    def _open(self) -> Reader:
+        if self._reader is not None:
+            return self._reader
+        if self._place is None:
+            self._reader = self._source.open()
+            self._expected = 0
+        else:
+            self._expected = self._place.offset
+            try:
+                self._reader = self._source.open(self._place.position)
+            except CursorExpired as expired:
+                self._reader = self._source.open()
+                advice = "Give the capture a larger budget, or a sink that keeps up."
+                self._missing.append(Gap(self.stream, GapReason.EXPIRED, str(expired), advice, expired.lost_bytes))
+        self._at = self._reader.start
+        return self._reader
+
+    def _note_gaps(self, reader: Reader, size: int) -> bytes:
+        """Find what is missing before the block just read; return the torn line before it, ended."""
+        new = reader.gaps[self._gaps :]
+        self._gaps = len(reader.gaps)
+        self._missing += new
+        if not size:
+            return b""
+        first = self._at - size == reader.start
+        begins = self._offset_of(reader.position(self._at - size)) if self._missing or first else self._expected
+        if first and self._place is None and begins:
+            detail = "they were given up before this sink began."
+            self._missing.append(Gap(self.stream, GapReason.EXPIRED, detail, "Nothing can be done."))
+        torn = b""
+        if self._missing:
+            counted = None if begins is None or self._expected is None else max(0, begins - self._expected)
+            if counted is not None:
+                self._missing[-1] = replace(self._missing[-1], lost_bytes=counted)
+            torn = self._lines.take_rest()
+            torn += b"\n" if torn else b""
+        self._expected = None if begins is None else begins + size
+        return torn
+
+    def _told(self) -> tuple[bytes, int]:
+        missing, self._missing = self._missing, []
+        return b"".join(map(line_of_gap, missing)), sum(gap.lost_bytes or 0 for gap in missing)
+
+    def _place_at(self, reader: Reader, offset: int) -> Place:
+        position = reader.position(max(offset, reader.start))
+        behind = self._at - offset
+        return Place(position, None if self._expected is None else self._expected - behind)
+
+    def close(self) -> None:
+        """Release the reader."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+
+def line_of_gap(gap: Gap) -> bytes:
+    """Return what a sink is told about missing bytes, as a line of JSON."""
+    now = time.time_ns()
+    moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now // 10**9))
+    much = "an unknown number of" if gap.lost_bytes is None else str(gap.lost_bytes)
+    record = {
+        "timestamp": f"{moment}.{now % 10**9 // 1000:06d}Z",
+        "level": "error",
+        "event": f"{much} bytes of {gap.source} are missing here: {gap.detail}",
+        "logger": "logflume",
+        "reason": gap.reason.value,
+        "lost_bytes": gap.lost_bytes,
+    }
+    return json.dumps(record).encode() + b"\n"

@@ -1,0 +1,34 @@
+"""Whole lines out of blocks that are cut anywhere.
+
+Holds: one line that is not whole yet, MAX_LINE_BYTES of it at most; a longer one passes in pieces of that size.
+Plan:  only the last newline of a block is looked for.
+"""
+
+from __future__ import annotations
+
+MAX_LINE_BYTES = 1024 * 1024
+"""A longer line is passed on in pieces."""
+
+
+class WholeLines:
+    """What was fed and is not yet part of a whole line is ``rest``."""
+
+    def __init__(self) -> None:
+        self.rest = b""
+
+    def feed(self, block: bytes) -> bytes:
+        """Return the whole lines there are now."""
+        end = block.rfind(b"\n") + 1
+        if not end and len(self.rest) + len(block) <= MAX_LINE_BYTES:
+            self.rest += block
+            return b""
+        if not end:
+            end = len(block)
+        whole = self.rest + block[:end]
+        self.rest = block[end:]
+        return whole
+
+    def take_rest(self) -> bytes:
+        """Return what is left, whole or not."""
+        rest, self.rest = self.rest, b""
+        return rest

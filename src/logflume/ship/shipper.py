@@ -1,0 +1,108 @@
+"""Bring what a folder holds to several sinks: a process of its own, so that no sink can harm a capture.
+
+Holds: a thread and a batch for each sink, MAX_SINKS of them; none waits for another.
+Plan:  a ``delivery`` for each sink. They end when nobody captures into the folder any more, nobody has its newest file
+       open for writing, and all is delivered; or when they are told to stop.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from logflume.catalog import log_of_paths
+from logflume.errors import UsageError
+from logflume.ship.delivery import Delivery
+from logflume.ship.segments import SIDE, has_writers, is_captured
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from logflume.abc import Sink
+    from logflume.ship.delivery import Progress
+
+MAX_SINKS = 64
+"""Each costs a thread, a batch and descriptors."""
+
+NOTE_S = 0.5
+"""How often progress is noted beside the streams, for ``logflume status``."""
+
+
+def ship(
+    folder: Path,
+    sinks: Sequence[Sink],
+    *,
+    follow: bool = False,
+    state: Path | None = None,
+    looked: Callable[[Sequence[Progress]], bool] = lambda _: True,
+) -> list[Progress]:
+    """Deliver what is in ``folder``, and what comes while it is being captured into, to every sink; return how far.
+
+    Args:
+        folder: a capture's, or any with log files.
+        sinks: where it goes; they are closed at the end.
+        follow: go on although nobody captures.
+        state: where cursors are kept; in the folder if None.
+        looked: is told the progress now and then; False lets all end after their present batch.
+
+    Raises:
+        UsageError: too many sinks, or two of one name.
+        OSError: cursors cannot be kept.
+
+    Order:  of each stream as written, for each sink.
+    Loss:   none; what was given up before it was read is a line in its place.
+    Memory: a batch for each sink, and a reader for each of its streams.
+    """
+    names = [sink.name for sink in sinks]
+    if not 0 < len(names) <= MAX_SINKS or len(set(names)) < len(names):
+        raise UsageError(f"name 1 to {MAX_SINKS} sinks, each once")
+    log = log_of_paths([folder])
+
+    def ended() -> bool:
+        return not follow and not is_written(folder)
+
+    deliveries = [Delivery(folder, log, sink, ended, state=state) for sink in sinks]
+    for delivery in deliveries:
+        delivery.start()
+    progress = [delivery.progress for delivery in deliveries]
+    try:
+        while any(delivery.is_alive() for delivery in deliveries):
+            _note(folder, progress)
+            if not looked(progress):
+                break
+            _join_for(deliveries, NOTE_S)
+    finally:
+        for delivery in deliveries:
+            delivery.stop()
+        _note(folder, progress)
+    return progress
+
+
+def is_written(folder: Path) -> bool:
+    """Tell whether somebody captures into a folder, or a process that was captured still writes to it."""
+    if is_captured(folder):
+        return True
+    for path in folder.glob("*.log"):
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            if (folder / SIDE / f"{path.name}.lock").exists() and has_writers(file.fileno()):
+                return True
+    return False
+
+
+def _join_for(deliveries: Sequence[Delivery], seconds: float) -> None:
+    deadline_s = time.monotonic() + seconds
+    for delivery in deliveries:
+        delivery.join(max(0.0, deadline_s - time.monotonic()))
+
+
+def _note(folder: Path, progress: Sequence[Progress]) -> None:
+    note = {"pid": os.getpid(), "time_ns": time.time_ns(), "sinks": [asdict(each) for each in progress]}
+    beside = folder / SIDE / "shipper.part"
+    with contextlib.suppress(OSError):  # a note only
+        beside.write_text(json.dumps(note) + "\n", encoding="utf-8")
+        beside.replace(beside.with_suffix(".json"))

@@ -1,0 +1,71 @@
+"""A file as a sink: blocks are added at its end.
+
+Holds: one descriptor. A block that the disk takes only a part of is taken back, so that it is there once when it is
+       offered again. When somebody renames the file (rotation), the next block begins a new one.
+Order: as written. Loss: none but with the file itself. Memory: nothing but the block.
+Not here: several writers of one file; what they add at the moment of a refusal could be cut off.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from logflume.errors import SinkRefused
+
+_NO_FILE = -1
+
+
+class FileSink:
+    """See ``logflume.abc.Sink``. Accepted is what the system has: the end of any process takes none of it."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Open nothing yet."""
+        self._path = Path(path).absolute()
+        self._descriptor = _NO_FILE
+        self.name = f"file:{self._path}"
+
+    def write(self, block: bytes) -> None:
+        """Add a block.
+
+        Raises:
+            SinkRefused: the disk did not take it; the file is as it was.
+        """
+        try:
+            self._open()
+            self._add(block)
+        except OSError as error:
+            self.close()
+            raise SinkRefused(self.name, error.strerror or str(error)) from error
+
+    def _open(self) -> None:
+        if self._descriptor != _NO_FILE and not self._is_current():
+            self.close()
+        if self._descriptor == _NO_FILE:
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+            self._descriptor = os.open(self._path, flags, 0o640)
+
+    def _is_current(self) -> bool:
+        try:
+            return os.path.samestat(self._path.stat(), os.fstat(self._descriptor))
+        except OSError:
+            return False
+
+    def _add(self, block: bytes) -> None:
+        size_bytes = os.fstat(self._descriptor).st_size
+        left = memoryview(block)
+        try:
+            while left:
+                left = left[os.write(self._descriptor, left) :]
+        except OSError:
+            with contextlib.suppress(OSError):  # a pipe or device takes nothing back
+                os.ftruncate(self._descriptor, size_bytes)
+            raise
+
+    def close(self) -> None:
+        """Release the descriptor."""
+        if self._descriptor != _NO_FILE:
+            with contextlib.suppress(OSError):
+                os.close(self._descriptor)
+            self._descriptor = _NO_FILE

@@ -1,0 +1,35 @@
+"""Standard output as a sink, for whatever reads it: a container's log driver, a pipe.
+
+Holds: no descriptor of its own. A reader that waits keeps this sink waiting, and no other.
+Order: as written. Loss: none; a block of which a part was written before the reader went is offered again whole.
+Memory: nothing but the block.
+"""
+
+from __future__ import annotations
+
+from logflume.errors import SinkRefused
+from logflume.ship.show import write_all
+
+
+class StdoutSink:
+    """See ``logflume.abc.Sink``."""
+
+    name = "stdout"
+
+    def __init__(self, descriptor: int = 1) -> None:
+        """Write to a descriptor that stays somebody else's."""
+        self._descriptor = descriptor
+
+    def write(self, block: bytes) -> None:
+        """Write a block, waiting as long as the reader needs.
+
+        Raises:
+            SinkRefused: nobody reads any more, or the descriptor is closed.
+        """
+        try:
+            write_all(self._descriptor, block)
+        except OSError as error:
+            raise SinkRefused(self.name, error.strerror or str(error)) from error
+
+    def close(self) -> None:
+        """Release nothing."""
