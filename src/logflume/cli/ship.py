@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 def command(folder: Path, sinks: tuple[str, ...], follow: bool, state: Path | None) -> int:
     """Bring all files in FOLDER to each sink, from where it was the last time.
 
-    Each sink goes at its own pace. It ends when all is delivered and nobody captures into FOLDER any more. What a sink refuses is offered
-    again, for ever.
+    Each sink goes at its own pace. It ends when all is delivered and nobody captures into FOLDER any more. What a sink
+    refuses is offered again, for ever.
 
     \b
     logflume ship logs/job --sink file:/mnt/archive/job.log

@@ -1,0 +1,297 @@
+"""Deliveries: cursors, retries, gaps; one sink never waits for another."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import random
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from logflume.catalog import log_of_paths
+from logflume.errors import SinkRefused, UsageError
+from logflume.ship import delivery as delivery_module
+from logflume.ship.cursors import Cursor, read_all
+from logflume.ship.delivery import Delivery
+from logflume.ship.lines import MAX_LINE_BYTES, WholeLines
+from logflume.ship.segments import SIDE, Rules, Segments, Writer
+from logflume.ship.shipper import MAX_SINKS, ship
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+NAME = "out.log"
+PATIENCE_S = 60.0
+
+
+class ListSink:
+    """Keeps what it is given; refuses while ``refusing`` is set, and waits while ``open`` is not."""
+
+    def __init__(self, name: str = "list") -> None:
+        self.name = name
+        self.taken: list[bytes] = []
+        self.offered = 0
+        self.refusing = threading.Event()
+        self.open = threading.Event()
+        self.open.set()
+        self.closed = False
+
+    def write(self, block: bytes) -> None:
+        assert self.open.wait(PATIENCE_S)
+        self.offered += 1
+        if self.refusing.is_set():
+            raise SinkRefused(self.name, "not now", retry_after_s=0.001)
+        self.taken.append(block)
+
+    def close(self) -> None:
+        self.closed = True
+
+    @property
+    def all(self) -> bytes:
+        return b"".join(self.taken)
+
+
+def lines(count: int, start: int = 0) -> bytes:
+    """Return numbered lines of 20 bytes."""
+    return b"".join(b"%019d\n" % n for n in range(start, start + count))
+
+
+def has_more_than(sink: ListSink, size: int) -> bool:
+    """Tell whether a sink has taken so much."""
+    return len(sink.all) > size
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Look again and again, up to the deadline."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.005)
+
+
+@pytest.fixture
+def segments(tmp_path: Path) -> Iterator[Segments]:
+    """Give a stream that is being captured."""
+    opened = Segments(tmp_path, NAME, Rules(64 * 1024))
+    yield opened
+    if not opened.ended.is_set():
+        opened.close()
+
+
+def test_all_is_delivered_once_to_each(tmp_path: Path) -> None:
+    """Two sinks get every byte, in whole lines but for the last, and nothing again the next time."""
+    (tmp_path / NAME).write_bytes(lines(50_000) + b"half")
+    (tmp_path / "other.log").write_bytes(b"other\n")
+    sinks = [ListSink("a"), ListSink("b")]
+    assert all(progress.done for progress in ship(tmp_path, sinks))
+    for sink in sinks:
+        assert sink.closed
+        assert sorted(sink.all.splitlines()) == sorted((lines(50_000) + b"half\nother").splitlines())
+    again = ListSink("a")
+    ship(tmp_path, [again])
+    assert again.taken == []
+
+
+def test_it_goes_on_while_somebody_captures(tmp_path: Path, segments: Segments) -> None:
+    """Through rotation and partial lines all comes in order, and it ends when the capture does."""
+    sink = ListSink()
+    thread = threading.Thread(target=ship, args=(tmp_path, [sink]))
+    thread.start()
+    written = lines(2500)
+    for at in range(0, len(written), 777):
+        segments.append(written[at : at + 777])
+        if at % 7770 == 0:
+            wait_until(functools.partial(has_more_than, sink, at - 7770))
+            assert all(block.endswith(b"\n") for block in list(sink.taken))
+    assert (tmp_path / "out.log.1").exists()
+    segments.close()
+    thread.join(PATIENCE_S)
+    assert sink.all == written
+
+
+def test_a_slow_sink_delays_no_other(tmp_path: Path) -> None:
+    """While one sink waits and another one refuses, a third gets all."""
+    (tmp_path / NAME).write_bytes(lines(50_000))
+    stuck, refusing, quick = ListSink("stuck"), ListSink("refusing"), ListSink("quick")
+    stuck.open.clear()
+    refusing.refusing.set()
+    thread = threading.Thread(target=ship, args=(tmp_path, [stuck, refusing, quick]))
+    thread.start()
+    wait_until(lambda: quick.all == lines(50_000))
+    assert stuck.taken == refusing.taken == []
+    stuck.open.set()
+    refusing.refusing.clear()
+    thread.join(PATIENCE_S)
+    assert stuck.all == refusing.all == lines(50_000)
+
+
+def test_a_refused_block_is_offered_until_it_is_taken(tmp_path: Path) -> None:
+    """Refusals are counted and told; the cursor does not move before the block is taken."""
+    (tmp_path / NAME).write_bytes(lines(10))
+    sink = ListSink()
+    sink.refusing.set()
+    delivery = Delivery(tmp_path, log_of_paths([tmp_path]), sink, lambda: True)
+    delivery.start()
+    wait_until(lambda: sink.offered > 5)
+    assert delivery.progress.refused == "list: not now"
+    (kept,) = read_all(tmp_path / SIDE / "cursors").values()
+    assert kept == {}
+    sink.refusing.clear()
+    delivery.join(PATIENCE_S)
+    assert sink.taken == [lines(10)]
+    assert delivery.progress.done
+    assert delivery.progress.refusals >= 5
+    (kept,) = read_all(tmp_path / SIDE / "cursors").values()
+    assert kept[NAME].position.offset == 200
+
+
+def test_an_end_between_acknowledgement_and_cursor_doubles_one_block_only(tmp_path: Path) -> None:
+    """Stopped at any moment and begun again, all comes at least once, and twice only what was offered last."""
+    written = lines(80_000)
+    (tmp_path / NAME).write_bytes(written)
+    marks = random.Random(7)
+    taken: list[bytes] = []
+    for _ in range(20):
+        sink = ListSink()
+        delivery = Delivery(tmp_path, log_of_paths([tmp_path]), sink, lambda: True)
+        stop_at = marks.randint(1, 3)
+        save = delivery._cursor.save
+
+        def save_or_end(places: object, stop_at: int = stop_at, sink: ListSink = sink, save: object = save) -> None:
+            if len(sink.taken) >= stop_at:
+                raise OSError("the process ends")
+            save(places)  # type: ignore[operator]
+
+        delivery._cursor.save = save_or_end  # type: ignore[method-assign]
+        delivery.run()
+        taken += sink.taken
+        if delivery.progress.done:
+            break
+    at = 0
+    for before, block in zip([b"", *taken], taken, strict=False):
+        at -= len(before) if block.startswith(before) and before else 0
+        assert written[at : at + len(block)] == block
+        at += len(block)
+    assert at == len(written)
+
+
+def test_what_was_given_up_is_told_in_its_place(tmp_path: Path, segments: Segments) -> None:
+    """Where a slow sink misses bytes it gets a line that says how many; the rest is whole."""
+    segments.append(lines(400))
+    sink = ListSink()
+    sink.open.clear()
+    thread = threading.Thread(target=ship, args=(tmp_path, [sink]))
+    thread.start()
+    cursors = tmp_path / SIDE / "cursors"
+    wait_until(lambda: read_all(cursors))
+    time.sleep(0.1)  # it may have read the first block by now, or not: both must come out right
+    for n in range(400, 20_000, 400):
+        segments.append(lines(400, n))
+    segments.close()
+    sink.open.set()
+    thread.join(PATIENCE_S)
+    got = sink.all.splitlines(keepends=True)
+    told = [json.loads(line) for line in got if line.startswith(b"{")]
+    lost_bytes = sum(record["lost_bytes"] for record in told)
+    kept = b"".join(line for line in got if not line.startswith(b"{"))
+    assert len(kept) + lost_bytes == 400_000
+    assert lost_bytes > 0
+    assert kept.endswith(lines(1, 19_999))
+    assert told[0]["reason"] in ("expired", "rotated-away")
+
+
+def test_a_new_sink_is_told_what_was_given_up_before_it(tmp_path: Path, segments: Segments) -> None:
+    """A sink that begins late hears how much there was before what is left."""
+    for n in range(0, 8000, 400):
+        segments.append(lines(400, n))
+    segments.close()
+    sink = ListSink()
+    ship(tmp_path, [sink])
+    first, rest = sink.all.split(b"\n", 1)
+    assert json.loads(first)["lost_bytes"] == 160_000 - len(rest) == segments.losses.lost_bytes
+
+
+def test_a_hole_in_a_child_s_own_file_is_told(tmp_path: Path) -> None:
+    """In direct mode, too, a sink that comes late hears what was given up, in its place."""
+    segments = Segments(tmp_path, NAME, Rules(64 * 1024), writer=Writer.CHILD)
+    os.write(segments.descriptor, lines(20_000))
+    segments.close()
+    sink = ListSink()
+    ship(tmp_path, [sink])
+    told = [json.loads(line) for line in sink.all.splitlines() if line.startswith(b"{")]
+    assert [record["lost_bytes"] for record in told] == [segments.losses.lost_bytes]
+
+
+def test_a_damaged_cursor_is_set_aside_and_all_is_shipped_again(tmp_path: Path) -> None:
+    """Rather twice than not at all: and it is told."""
+    (tmp_path / NAME).write_bytes(lines(10))
+    ship(tmp_path, [ListSink()])
+    (path,) = (tmp_path / SIDE / "cursors").glob("*.cursor")
+    path.write_bytes(path.read_bytes().replace(b"200", b"100"))
+    sink = ListSink()
+    (progress,) = ship(tmp_path, [sink])
+    assert sink.all == lines(10)
+    assert progress.trouble
+    assert "is damaged (its checksum is another one)" in progress.trouble
+    assert len(list((tmp_path / SIDE / "cursors").glob("*.damaged"))) == 1
+
+
+def test_cursors_of_sinks_whose_names_look_alike_are_apart(tmp_path: Path) -> None:
+    """Whatever a sink is called, its cursor is its own file in the folder."""
+    names = ["http://h/a b", "http://h/a-b", "../../x", "x" * 500, "é"]
+    for name in names:
+        Cursor(tmp_path, name).save({})
+    assert len(read_all(tmp_path)) == len(names)
+    assert {path.parent for path in tmp_path.rglob("*")} == {tmp_path}
+
+
+@pytest.mark.parametrize("count", [0, MAX_SINKS + 1])
+def test_sinks_are_bounded(tmp_path: Path, count: int) -> None:
+    """No sink, and too many, are refused."""
+    with pytest.raises(UsageError, match="1 to 64 sinks"):
+        ship(tmp_path, [ListSink(str(n)) for n in range(count)])
+
+
+def test_delays_grow_up_to_their_bound(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A sink that gives no delay is asked again after random delays that double up to the bound."""
+    (tmp_path / NAME).write_bytes(lines(1))
+    bounds: list[float] = []
+
+    class Dice(random.Random):
+        def uniform(self, a: float, b: float) -> float:
+            bounds.append(b)
+            return 0.0
+
+    class Refusing(ListSink):
+        def write(self, block: bytes) -> None:
+            if len(bounds) < 12:
+                raise SinkRefused(self.name, "not now")
+            super().write(block)
+
+    monkeypatch.setattr(random, "Random", Dice)
+    ship(tmp_path, [Refusing()])
+    assert bounds[:4] == [0.1, 0.2, 0.4, 0.8]
+    assert bounds[-1] == delivery_module.MAX_DELAY_S
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whole_lines_are_whole(seed: int) -> None:
+    """However blocks are cut, lines come out whole and in order, and long ones in pieces."""
+    marks = random.Random(seed)
+    data = b"".join(marks.randbytes(marks.choice([0, 1, 50])).replace(b"\n", b"") + b"\n" for _ in range(50))
+    data += b"x" * marks.choice([0, 10, 3 * MAX_LINE_BYTES])
+    whole, out, at = WholeLines(), b"", 0
+    while at < len(data):
+        size = marks.choice([1, 7, 100, 300_000])
+        given = whole.feed(data[at : at + size])
+        at += size
+        out += given
+        assert len(whole.rest) <= MAX_LINE_BYTES
+        assert not given or given.endswith(b"\n") or len(given) > MAX_LINE_BYTES
+    assert out + whole.take_rest() == data
+    assert whole.rest == b""
