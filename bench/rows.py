@@ -271,6 +271,38 @@ def grep_regex(log: Input) -> list[Contestant]:
     ]
 
 
+PLAIN_FILE = "a plain file"
+PIPE = "logflume, pipe"
+LINES_WRITTEN = "1000000"
+
+
+def capturing(name: str, way: str, *words: str) -> Contestant:
+    """Return a child whose output is captured in some way; see the driver."""
+    missing = None if way in {"file", "cat"} or has_command("run") else "logflume run is not there yet"
+    program: list[str | Path] = [ROOT / ".venv" / "bin" / "python", ROOT / "bench" / "drivers" / "capture.py"]
+    return Contestant(name, [*program, way, *words], stdout="capture", env={"PYTHONPATH": str(ROOT)}, missing=missing)
+
+
+def capture_lines(log: Input) -> list[Contestant]:
+    """Return who takes a million lines from a child that makes a call for each."""
+    del log
+    ways = {OURS: "direct", PIPE: "pipe", PLAIN_FILE: "file", "cat > file": "cat"}
+    return [capturing(name, way, LINES_WRITTEN) for name, way in ways.items()]
+
+
+def capture_flood(log: Input) -> list[Contestant]:
+    """Return who takes 2 GB in large writes, within 1 GB of disk."""
+    del log
+    ways = {OURS: "pipe", "logflume, direct": "direct", PLAIN_FILE: "file"}
+    return [capturing(name, way, "32000", "65536") for name, way in ways.items()]
+
+
+def piped(results: Results, log: Input) -> float:
+    """Return the child's wall time in pipe mode over that of a child that writes straight to a file."""
+    del log
+    return ratio(results[PIPE], results[PLAIN_FILE])
+
+
 def import_time(log: Input) -> list[Contestant]:
     """Return Python with and without us."""
     del log
@@ -372,6 +404,28 @@ ROWS = [
             Target("size of the log", "%", reported("size_ratio", 100), must=0.5),
         ],
         data.SEED,
+    ),
+    Row(
+        "capture",
+        "`logflume run`: the wall time of a child that writes 1 M lines of 100 bytes, one write each",
+        capture_lines,
+        [
+            Target("direct, against a child that writes to a file", "×", times(PLAIN_FILE), must=1.15),
+            Target("pipe, against the same", "×", piped, must=0.8),
+            Target("our CPU for 100 MB, process start included", "s", reported("ours_cpu_s"), must=None),
+        ],
+        whole=False,
+    ),
+    Row(
+        "capture-flood",
+        "`logflume run --capture pipe --budget 1GB`: a child that writes 2 GB in writes of 64 KiB",
+        capture_flood,
+        [
+            Target("sustained", "MB/s", reported("mb_s"), must=200, higher_is_better=True),
+            Target("our CPU for 100 MB", "s", reported("ours_cpu_s_for_100_mb"), must=0.3),
+            Target("peak RSS", "MiB", reported("rss_mib"), must=64),
+        ],
+        whole=False,
     ),
     Row(
         "import",
