@@ -17,7 +17,7 @@ from tests.integration.command import COMMAND, environment, run
 if TYPE_CHECKING:
     from pathlib import Path
 
-COMMANDS = ["cat", "tail", "grep", "stat", "doctor", "serve", "token", "run", "ship", "gen", "completion"]
+COMMANDS = ["cat", "tail", "grep", "stat", "doctor", "serve", "token", "run", "ship", "status", "gen", "completion"]
 NOW_NS = 1_732_106_096_000_000_000  # 2024-11-20T12:34:56Z, a Wednesday; 13:34:56 in Berlin
 
 
@@ -76,6 +76,7 @@ def test_version_is_that_of_the_package() -> None:
         (["run", "--dir", "app.log", "--", "true"], ["'--dir'", "'app.log'"]),
         (["run", "--dir", "made", "--budget", "1k", "--", "true"], ["a budget is at least 65536 bytes, not 1000"]),
         (["run", "--dir", "made", "--when-over", "wait", "--", "true"], ["cannot be made to wait: capture by a pipe"]),
+        (["status", "."], ["nothing was captured into ."]),
         (["gen", "app.log"], ["'DIR'", "'app.log'"]),
         (["gen", "new", "--bytes", "much"], ["'--bytes'", "'much' is no size; write 4096, 830MB or 1.5GiB"]),
         (["gen", "new", "--bytes", "1k", "--lines", "9"], ["this log cannot be made: "]),
@@ -218,7 +219,7 @@ def test_completion_asks_logflume_itself(shell: str) -> None:
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
-        ("logflume st", ["stat"]),
+        ("logflume st", ["stat", "status"]),
         ("logflume ''", COMMANDS),
         ("logflume cat --outp", ["--output"]),
         ("logflume cat --output ''", ["text", "ndjson"]),

@@ -139,15 +139,15 @@ def test_a_refused_block_is_offered_until_it_is_taken(tmp_path: Path) -> None:
     delivery.start()
     wait_until(lambda: sink.offered > 5)
     assert delivery.progress.refused == "list: not now"
-    (kept,) = read_all(tmp_path / SIDE / "cursors").values()
-    assert kept == {}
+    (kept,) = read_all(tmp_path / SIDE / "cursors")
+    assert kept.places == {}
     sink.refusing.clear()
     delivery.join(PATIENCE_S)
     assert sink.taken == [lines(10)]
     assert delivery.progress.done
     assert delivery.progress.refusals >= 5
-    (kept,) = read_all(tmp_path / SIDE / "cursors").values()
-    assert kept[NAME].position.offset == 200
+    (kept,) = read_all(tmp_path / SIDE / "cursors")
+    assert kept.places[NAME].position.offset == 200
 
 
 def test_an_end_between_acknowledgement_and_cursor_doubles_one_block_only(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ COMMANDS = {
     "token": "Make, list and revoke tokens for the log server.",
     "run": "Run a command; keep and show its output.",
     "ship": "Bring the logs of a folder to sinks.",
+    "status": "Show how a capture stands: kept, lost, not shipped yet.",
     "gen": "Make a log for demos, tests and benchmarks.",
     "completion": "Print what makes a shell complete our words.",
 }

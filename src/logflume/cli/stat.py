@@ -20,6 +20,7 @@ from logflume.cli.asked import Asked
 from logflume.cli.reading import gaps_of, merging, total_bytes
 from logflume.cli.screen import Out, visible, wants_colours
 from logflume.cli.sizes import show_size
+from logflume.cli.table import table
 from logflume.cli.timeline import Timeline, draw, paint, read_timeline
 from logflume.moments import show_moment
 from logflume.records import Level, Output
@@ -99,7 +100,7 @@ def _as_text(merged: Merged, missing: Sequence[Gap], timeline: Timeline | None, 
     if len(rows) > 1:
         rows.append(_row("total", stats, sum(len(report.gaps) for report in reports) + len(missing)))
     facts = {"duplicates": str(stats["duplicates"]), "levels": _levels(stats["levels"], colours=colours)}
-    lines = [*_table([_HEAD, *rows]), "", *(f"{name:<11} {fact}" for name, fact in facts.items())]
+    lines = [*table([_HEAD, *rows], _RIGHT), "", *(f"{name:<11} {fact}" for name, fact in facts.items())]
     if timeline:
         names = ["timeline", "", ""]
         lines += [f"{name:<11} {line}" for name, line in zip(names, draw(timeline, colours=colours), strict=False)]
@@ -110,16 +111,6 @@ def _row(name: str, counts: Counts, gaps: int) -> tuple[str, ...]:
     first, last = (None if ts_ns is None else show_moment(ts_ns) for ts_ns in (counts["first_ns"], counts["last_ns"]))
     sizes = (show_size(counts["bytes"]), str(counts["lines"]))
     return (visible(name), *sizes, first or "-", last or "-", str(counts["late"]), str(gaps))
-
-
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-
-    def line(row: Sequence[str]) -> str:
-        cells = zip(row, widths, _RIGHT, strict=True)
-        return "  ".join(cell.rjust(width) if right else cell.ljust(width) for cell, width, right in cells).rstrip()
-
-    return [line(row) for row in rows]
 
 
 def _levels(counts: Sequence[int], *, colours: bool) -> str:

@@ -53,7 +53,7 @@ class Cursor:
         self.damage: str | None = None
         self.places: dict[str, Place] = {}
         try:
-            self.places = _read(self._path)
+            self.places = _read(self._path).places
         except FileNotFoundError:
             pass
         except ValueError as error:
@@ -78,8 +78,8 @@ def _plain(places: Mapping[str, Place]) -> dict[str, object]:
     return {name: asdict(place) for name, place in places.items()}
 
 
-def _read(path: Path) -> dict[str, Place]:
-    """Return the places in a file.
+def _read(path: Path) -> Stored:
+    """Return what a file holds.
 
     Raises:
         ValueError: it is no cursor, or not a whole one.
@@ -92,7 +92,7 @@ def _read(path: Path) -> dict[str, Place]:
     known = json.loads(body)
     if known.get("format") != FORMAT:
         raise ValueError(f"its format is {known.get('format')!r}, not {FORMAT}")
-    return {name: _place(plain) for name, plain in known["places"].items()}
+    return Stored(known["sink"], {name: _place(plain) for name, plain in known["places"].items()})
 
 
 def _place(plain: dict[str, dict[str, dict[str, str]]]) -> Place:
@@ -101,12 +101,20 @@ def _place(plain: dict[str, dict[str, dict[str, str]]]) -> Place:
     return Place(Position(identity, int(position["offset"])), plain["offset"])  # type: ignore[call-overload, arg-type]
 
 
-def read_all(folder: Path) -> dict[str, dict[str, Place]]:
-    """Return the places of every sink that has a cursor here, by the names of the files."""
-    found = {}
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What is kept of one sink."""
+
+    sink: str
+    places: dict[str, Place]
+
+
+def read_all(folder: Path) -> list[Stored]:
+    """Return what is kept of every sink that has a good cursor here."""
+    found = []
     for path in sorted(folder.glob(f"*{_ENDING}")):
         with contextlib.suppress(OSError, ValueError):
-            found[path.name] = _read(path)
+            found.append(_read(path))
     return found
 
 

@@ -356,11 +356,8 @@ class Segments:
 
     def _acknowledged(self) -> int:
         """Return up to which offset of the stream every sink has it; the beginning when there is no sink."""
-        ends = [self._offset_of(places.get(self.name)) for places in self._places().values()]
-        return min(ends, default=0)
-
-    def _places(self) -> dict[str, dict[str, cursors.Place]]:
-        return cursors.read_all(self._side / "cursors")
+        kept = cursors.read_all(self._side / "cursors")
+        return min((self._offset_of(each.places.get(self.name)) for each in kept), default=0)
 
     def _offset_of(self, place: cursors.Place | None) -> int:
         if place is None:

@@ -2,7 +2,8 @@
 
 Holds: one descriptor. A block that the disk takes only a part of is taken back, so that it is there once when it is
        offered again. When somebody renames the file (rotation), the next block begins a new one.
-Order: as written. Loss: none but with the file itself. Memory: nothing but the block.
+Order: as written. Loss: none but with the file itself. Twice: a block, or its first part, when our process is killed
+       before it is acknowledged. Memory: nothing but the block.
 Not here: several writers of one file; what they add at the moment of a refusal could be cut off.
 """
 
