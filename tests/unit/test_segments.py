@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from typing import TYPE_CHECKING
@@ -143,6 +144,83 @@ def test_a_reader_that_is_overtaken_by_a_hole_is_told(tmp_path: Path) -> None:
         rest = b"".join(iter(reader.read_block, b""))
         assert first + rest == written[:10_000] + written[10_000 + (reader.gaps[0].lost_bytes or 0) :]
     segments.close()
+
+
+class FullDisk:
+    """Stands in for os.write: takes so many bytes, then refuses."""
+
+    def __init__(self, room_bytes: int) -> None:
+        self.room_bytes = room_bytes
+        self.refused = threading.Event()
+        self._write = os.write
+
+    def __call__(self, descriptor: int, data: bytes) -> int:
+        if not self.room_bytes:
+            self.refused.set()
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        taken = self._write(descriptor, data[: self.room_bytes])
+        self.room_bytes -= taken
+        return taken
+
+
+def test_a_full_disk_costs_the_oldest_first_and_then_what_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a disk refuses is counted to the byte, survives a restart, and the line it tore is ended."""
+    segments = Segments(tmp_path, NAME, Rules(BUDGET_BYTES))
+    segments.append(lines(400))
+    segments.append(lines(400, 400))
+    disk = FullDisk(50)
+    monkeypatch.setattr(os, "write", disk)
+    segments.append(lines(10, 800))
+    assert not (tmp_path / "out.log.1").exists()
+    disk.room_bytes = 1 << 40
+    segments.append(lines(10, 810))
+    segments.close()
+    kept = lines(10, 800)[:50] + b"\n" + lines(10, 810)
+    assert (tmp_path / NAME).read_bytes() == kept
+    again = Segments(tmp_path, NAME)
+    assert [(loss.lost_bytes, loss.reason) for loss in again.losses.all] == [
+        (8000, "over the budget"),
+        (8000, "over the budget"),
+        (150, "the disk took no more"),
+    ]
+    again.close()
+
+
+@pytest.mark.parametrize("when_over", [WhenOver.WAIT, WhenOver.STOP_CHILD])
+def test_a_full_disk_is_waited_for_where_nothing_may_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when_over: WhenOver
+) -> None:
+    """Under the other policies appending waits until the disk takes the rest, and nothing is lost."""
+    asked: list[bool] = []
+    segments = Segments(tmp_path, NAME, Rules(when_over=when_over), stop_child=lambda: asked.append(True))
+    disk = FullDisk(50)
+    monkeypatch.setattr(os, "write", disk)
+    thread = threading.Thread(target=segments.append, args=(lines(10),))
+    thread.start()
+    assert disk.refused.wait(PATIENCE_S)
+    disk.room_bytes = 1 << 40
+    thread.join(PATIENCE_S)
+    assert not thread.is_alive()
+    segments.close()
+    assert (tmp_path / NAME).read_bytes() == lines(10)
+    assert segments.losses.all == []
+    assert asked == [True] * (when_over is WhenOver.STOP_CHILD)
+
+
+def test_nothing_waits_any_more_when_the_child_has_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the end what a disk still refuses is given up and counted, and a sink that is away is not waited for."""
+    segments = Segments(tmp_path, NAME, Rules(BUDGET_BYTES, WhenOver.WAIT))
+    segments.ended.set()
+    for n in range(0, 8000, 400):
+        segments.append(lines(400, n))
+    assert segments.size_bytes == 160_000
+    monkeypatch.setattr(os, "write", FullDisk(0))
+    segments.append(lines(1))
+    monkeypatch.undo()
+    segments.close()
+    assert [loss.lost_bytes for loss in segments.losses.all] == [20]
 
 
 def test_segments_are_changed_by_age(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ import click
 from logflume.cli import options as ask
 from logflume.cli.screen import say
 from logflume.cli.sizes import show_size
+from logflume.errors import UsageError
 from logflume.ship.capture import Ended, Mode, Wanted, capture
 from logflume.ship.child import CannotStart, end_like
 from logflume.ship.segments import BUDGET_BYTES, Fsync, Rules, WhenOver
@@ -105,6 +106,8 @@ def command(
     rules = Rules(budget or BUDGET_BYTES, WhenOver(when_over), None, max_age, Fsync(fsync))
     kept = folder or _new_folder(words[0])
     wanted = Wanted(words, kept, Mode(mode), apart, not quiet, rules)
+    if rules.when_over is WhenOver.WAIT and not sinks:
+        raise UsageError("with --when-over wait there must be a --sink to wait for")
     shipping = Shipping(kept, [*dict.fromkeys(sinks)], drain_s)
     return run(wanted, shipping, told=folder is None)
 

@@ -60,7 +60,7 @@ def _state(status: Status) -> str:
     if status.running:
         return f"running, process {status.pid}, {status.mode}"
     if status.exit_code is None:
-        return f"logflume run was killed; process {status.pid} may still run"
+        return f"how it ended was not noted; process {status.pid} may still run"
     return f"ended with {status.exit_code}" if status.exit_code >= 0 else f"ended by signal {-status.exit_code}"
 
 

@@ -184,6 +184,9 @@ class _Capture:
             status = child.wait()
         finally:
             child.release_signals()
+        if pumps:  # what is left in a pipe waits for no sink
+            for segments in self._streams.values():
+                segments.ended.set()
         for pump in pumps:
             pump.join()
         watch.end()

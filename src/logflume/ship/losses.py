@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -34,13 +35,20 @@ class Loss:
     reason: str
 
 
+RESERVE_BYTES = 64 * 1024
+"""So much of the disk is held back, so that a loss can be written down when it is full."""
+
+
 class Losses:
     """The losses of one stream, those of earlier times too."""
 
-    def __init__(self, path: Path) -> None:
-        """Read them."""
+    def __init__(self, path: Path, reserve: Path) -> None:
+        """Read them, and hold back RESERVE_BYTES in the file ``reserve``, if the disk has as much."""
         self._path = path
+        self._reserve = reserve
         self.all = read_losses(path)
+        with contextlib.suppress(OSError), reserve.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES)
 
     def add(self, loss: Loss) -> None:
         """Count one more; it is on disk when this returns, if the disk takes anything.
@@ -52,10 +60,17 @@ class Losses:
             first, second = self.all[:2]
             gathered = Loss(second.time_ns, first.offset, first.lost_bytes + second.lost_bytes, first.reason)
             self.all[:2] = [gathered]
+        try:
+            self._write()
+        except OSError:
+            with contextlib.suppress(OSError):
+                self._reserve.unlink(missing_ok=True)
+                self._write()
+
+    def _write(self) -> None:
         beside = self._path.with_suffix(".part")
-        with contextlib.suppress(OSError):
-            beside.write_text("".join(json.dumps(asdict(each)) + "\n" for each in self.all), encoding="ascii")
-            beside.replace(self._path)
+        beside.write_text("".join(json.dumps(asdict(each)) + "\n" for each in self.all), encoding="ascii")
+        beside.replace(self._path)
 
     @property
     def lost_bytes(self) -> int:

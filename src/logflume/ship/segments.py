@@ -198,10 +198,11 @@ class Segments:
         self._stop_child = stop_child
         self._asked_to_stop = False
         self._shifting = False
+        self._torn = False
         self._synced_s = time.monotonic()
         (self._side / "cursors").mkdir(parents=True, exist_ok=True)
         self._lock_file = lock(self._side / f"{name}.lock", tries=_LOCK_TRIES)
-        self.losses = Losses(self._side / f"{name}.losses")
+        self.losses = Losses(self._side / f"{name}.losses", self._side / f"{name}.reserve")
         self._segments: list[Segment] = []
         self._forgotten: list[Segment] = []
         self._recover()
@@ -217,10 +218,14 @@ class Segments:
     def append(self, data: bytes | memoryview) -> None:
         """Add bytes; waits under ``WhenOver.WAIT``, and while the disk takes nothing under any but DROP_OLDEST.
 
-        Bytes that cannot be kept are counted. It ends when ``ended`` is set.
+        Nothing waits any more once ``ended`` is set: the budget may then be exceeded, and what a disk refuses is given
+        up. Bytes that are given up are counted; the line that they tear is ended.
         """
         if self._is_full(len(data)):
             self._try_to_rotate(len(data))
+        if self._torn:
+            data = self._end_of_torn_line() + bytes(data)
+            self._torn = False
         left = memoryview(data)
         while left:
             try:
@@ -228,6 +233,7 @@ class Segments:
             except OSError as error:
                 self.stats.refused = error.strerror
                 if not self._after_refusal(error, len(left)):
+                    self._torn = True
                     return
                 continue
             self._segments[-1].size_bytes += written
@@ -248,13 +254,21 @@ class Segments:
         if self.rules.when_over is WhenOver.DROP_OLDEST:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             if full and len(self._segments) > 1 and not self._shifting:
-                self._drop_oldest(0)
+                self._drop_oldest(self._acknowledged())
                 return True
-            self.losses.add(Loss(time.time_ns(), self._segments[-1].end, size, "the disk took no more"))
-            return False
-        if self.rules.when_over is WhenOver.STOP_CHILD:
+        elif self.rules.when_over is WhenOver.STOP_CHILD:
             self._ask_to_stop()
-        return not self.ended.wait(_NAP_S)
+        if self.rules.when_over is not WhenOver.DROP_OLDEST and not self.ended.wait(_NAP_S):
+            return True
+        self.losses.add(Loss(time.time_ns(), self._segments[-1].end, size, "the disk took no more"))
+        return False
+
+    def _end_of_torn_line(self) -> bytes:
+        live = self._segments[-1]
+        if not live.size_bytes:
+            return b""
+        with self.path.open("rb") as file:
+            return b"" if os.pread(file.fileno(), 1, live.size_bytes - 1) == b"\n" else b"\n"
 
     # from one segment to the next
 
