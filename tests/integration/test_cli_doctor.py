@@ -106,8 +106,8 @@ def test_empty_log_is_noted(tmp_path: Path) -> None:
 
 def test_rotated_files_are_found(tmp_path: Path) -> None:
     """The set of a rotated log is counted as one source."""
-    for name in ("app.log", "app.log.1", "app.log.2"):
-        (tmp_path / name).write_bytes(LINE)
+    for name, word in {"app.log": b"three", "app.log.1": b"2nd..", "app.log.2": b"first"}.items():
+        (tmp_path / name).write_bytes(LINE.replace(b"hello", word))
     assert lines_about(tmp_path / "app.log", tmp_path)[0].startswith("ok       3 files of rotation, 96 B, 3 lines; ")
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from logflume.errors import SourceFailed
 from logflume.records import Gap, GapReason, Identity
-from logflume.sources.openfile import TELLING_BYTES, OpenFile, key_text
+from logflume.sources.openfile import FINGERPRINT_BYTES, TELLING_BYTES, OpenFile, key_text
 from logflume.sources.opening import failed, open_regular, shown
 from logflume.sources.rotation import Key, Member, look, survey
 
@@ -56,18 +56,21 @@ class FileSet:
             members = survey(self.path, self._root)
             if len(members) < 2 or not _may_be_copying(members[-2], members[-1]):  # noqa: PLR2004 - a file and its copy
                 break
-            with contextlib.suppress(Moved, SourceFailed):
+            with contextlib.suppress(Moved, SourceFailed, OSError):
                 if self._is_copy(members[-2], members[-1]):
                     return [*members[:-2], replace(members[-1], age=1)]
         return members
 
     def _is_copy(self, copy: Member, live: Member) -> bool:
         """Whether one file has, as far as can be read, what the other one begins with."""
+        end = max(0, copy.size_bytes - FINGERPRINT_BYTES)
         with self.open_member(copy) as file:
-            first = file.first
+            first, last = file.first, file.peek_plain(end, copy.size_bytes - end)
         with self.open_member(live) as file:
             same = file.first.startswith(first)
-        return same and (copy.is_packed or (len(first) >= TELLING_BYTES and copy.size_bytes <= live.size_bytes))
+            same_last = file.peek_plain(end, copy.size_bytes - end) == last
+        is_long = TELLING_BYTES <= len(first) and copy.size_bytes <= live.size_bytes
+        return same and (copy.is_packed or (is_long and same_last))
 
     def is_unchanged(self, member: Member) -> bool:
         """Whether a file is where it was, and as it was."""

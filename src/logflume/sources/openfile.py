@@ -165,6 +165,10 @@ class OpenFile:
         """Whether it has so many bytes; of a compressed file nobody knows before they are decoded."""
         return self._decoder is not None or self._seen_bytes >= size
 
+    def peek_plain(self, at: int, size: int) -> bytes:
+        """Return some of its bytes as they are on disk; less at its end."""
+        return os.pread(self._io.fileno(), size, at)
+
     def has_more(self) -> bool:
         """Whether bytes were added since the end was seen."""
         return self._decoder is None and self._size() > self.at
