@@ -69,7 +69,7 @@ class FileSet:
         with self.open_member(live) as file:
             same = file.first.startswith(first)
             same_last = file.peek_plain(end, copy.size_bytes - end) == last
-        is_long = TELLING_BYTES <= len(first) and copy.size_bytes <= live.size_bytes
+        is_long = len(first) >= TELLING_BYTES and copy.size_bytes <= live.size_bytes
         return same and (copy.is_packed or (is_long and same_last))
 
     def is_unchanged(self, member: Member) -> bool:
