@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -245,7 +246,8 @@ def test_cursors_of_sinks_whose_names_look_alike_are_apart(tmp_path: Path) -> No
     """Whatever a sink is called, its cursor is its own file in the folder."""
     names = ["http://h/a b", "http://h/a-b", "../../x", "x" * 500, "é"]
     for name in names:
-        Cursor(tmp_path, name).save({})
+        with contextlib.closing(Cursor(tmp_path, name)) as cursor:
+            cursor.save({})
     assert len(read_all(tmp_path)) == len(names)
     assert {path.parent for path in tmp_path.rglob("*")} == {tmp_path}
 
@@ -295,3 +297,19 @@ def test_whole_lines_are_whole(seed: int) -> None:
         assert not given or given.endswith(b"\n") or len(given) > MAX_LINE_BYTES
     assert out + whole.take_rest() == data
     assert whole.rest == b""
+
+
+def test_two_processes_do_not_ship_to_one_sink(tmp_path: Path) -> None:
+    """While somebody ships to a sink, a second one is refused: all would come twice."""
+    (tmp_path / NAME).write_bytes(lines(10))
+    sink = ListSink()
+    sink.open.clear()
+    thread = threading.Thread(target=ship, args=(tmp_path, [sink]))
+    thread.start()
+    wait_until(lambda: read_all(tmp_path / SIDE / "cursors"))
+    with pytest.raises(UsageError, match="another process ships to list"):
+        ship(tmp_path, [ListSink()])
+    sink.open.set()
+    thread.join(PATIENCE_S)
+    ship(tmp_path, [again := ListSink()])
+    assert (sink.all, again.all) == (lines(10), b"")

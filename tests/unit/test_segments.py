@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import threading
@@ -37,7 +38,8 @@ def acknowledge(folder: Path, sink: str, taken_bytes: int) -> None:
         while at < taken_bytes:
             at += len(reader.read_block(taken_bytes - at))
         place = cursors.Place(reader.position(at), None)
-    cursors.Cursor(folder / SIDE / "cursors", sink).save({NAME: place})
+    with contextlib.closing(cursors.Cursor(folder / SIDE / "cursors", sink)) as cursor:
+        cursor.save({NAME: place})
 
 
 def test_the_oldest_go_and_are_counted(tmp_path: Path) -> None:

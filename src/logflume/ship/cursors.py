@@ -9,6 +9,7 @@ Plan:  ``save`` after each acknowledgement (the end of any process loses none of
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -16,6 +17,7 @@ import zlib
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from logflume.errors import UsageError
 from logflume.records import Identity, Position
 
 if TYPE_CHECKING:
@@ -44,11 +46,16 @@ class Place:
 
 
 class Cursor:
-    """The cursor of one sink: a place in each stream. One thread uses it."""
+    """The cursor of one sink: a place in each stream. One thread uses it, and of all processes one."""
 
     def __init__(self, folder: Path, sink: str) -> None:
-        """Read it; a sink that was never here has no places yet."""
+        """Read it; a sink that was never here has no places yet.
+
+        Raises:
+            UsageError: another process ships to that sink from here.
+        """
         self._path = folder / (_UNSAFE.sub("-", sink)[:80] + f"-{zlib.crc32(sink.encode()):08x}{_ENDING}")
+        self._lock = _lock(self._path.with_suffix(".lock"), sink)
         self.sink = sink
         self.damage: str | None = None
         self.places: dict[str, Place] = {}
@@ -72,6 +79,22 @@ class Cursor:
         beside = self._path.with_suffix(".part")
         beside.write_text(f"{zlib.crc32(body.encode()):08x} {body}\n", encoding="ascii")
         beside.replace(self._path)
+
+    def close(self) -> None:
+        """Let others ship to that sink."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def _lock(path: Path, sink: str) -> int | None:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise UsageError(f"another process ships to {sink} from here: wait for it, or end it") from None
+    return descriptor
 
 
 def _plain(places: Mapping[str, Place]) -> dict[str, object]:

@@ -106,6 +106,7 @@ class Delivery(threading.Thread):
             for feed in self._feeds.values():
                 feed.close()
             self._sink.close()
+            self._cursor.close()
 
     def stop(self) -> None:
         """Let it end after the batch that it is at."""

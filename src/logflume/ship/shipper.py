@@ -51,7 +51,7 @@ def ship(
         looked: is told the progress now and then; False lets all end after their present batch.
 
     Raises:
-        UsageError: too many sinks, or two of one name.
+        UsageError: too many sinks, or two of one name; another process ships to one of them from here.
         OSError: cursors cannot be kept.
 
     Order:  of each stream as written, for each sink.
