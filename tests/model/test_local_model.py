@@ -368,3 +368,23 @@ def test_nothing_is_lost_in_silence() -> None:
         report_multiple_bugs=False,
     )
     run_state_machine_as_test(Following, settings=much)
+
+
+def test_a_compressed_file_with_the_inode_of_a_deleted_one() -> None:
+    """It is not taken for that one, though its place is nearly the same: the lines of that one are a gap."""
+    state = Following()
+    state.rotate(times=1)
+    state.compress()
+    state.copytruncate()
+    state.rotate(times=3)
+    state.rotate_without_telling(empty=False)
+    state.stop_and_resume()
+    state.compress()
+    state.compress()
+    state.delete_rotated(which=2)
+    state.append_in_two_halves(half=1)
+    state.copytruncate()
+    state.delete_rotated(which=1)
+    state.compress()
+    state.append_in_two_halves(half=1)
+    state.teardown()

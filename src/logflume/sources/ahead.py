@@ -113,9 +113,14 @@ class Ahead:
 
 def _is_same(seen: Member, place: int, now: Member) -> bool:
     """Whether a file can be one that was seen: an inode may be of another file by now."""
-    # One more or less: files are renamed one after the other. The newest does not grow older when it is copied and cut.
-    fits = abs(now.age - place) <= 1 or (seen.age == 0 and now.age < place)
-    return fits and now.key == seen.key and now.is_packed == seen.is_packed
+    if now.key != seen.key or now.is_packed != seen.is_packed:
+        return False
+    # The newest does not grow older when it is copied and cut.
+    if now.age == place or (seen.age == 0 and now.age < place):
+        return True
+    # Files are renamed one after the other: one more or less, if it is as it was, or was written on as the newest.
+    is_as_it_was = (now.mtime_ns, now.size_bytes) == (seen.mtime_ns, seen.size_bytes)
+    return abs(now.age - place) == 1 and (is_as_it_was or (seen.age == 0 and now.size_bytes >= seen.size_bytes))
 
 
 def _gone(known: Mapping[int, Member], newer: Sequence[Member]) -> dict[int, Member]:
