@@ -26,7 +26,7 @@ from logflume.serve.limits import Use
 from logflume.serve.live import Live
 from logflume.serve.problems import Problem
 from logflume.serve.query import MAX_LIMIT, Chosen, Filters
-from logflume.serve.reading import HEARTBEAT_S, Media, Reading, Wanted
+from logflume.serve.reading import HEARTBEAT_S, Media, Reading, Wanted, as_items
 from logflume.serve.searching import MAX_HITS, MAX_SEARCH_S, Searching, Sought
 from logflume.serve.streams import BrokenOff, Form, StreamResponse, encoding_for, pumped
 
@@ -286,7 +286,6 @@ def search(  # noqa: PLR0917 - called by name
     """
     shelf = _shelf(request)
     log = shelf.find(log_id)
-    bounds = _guard(request).limits.bounds
     sought = Sought(
         log_id=log.id,
         sources=filters.sources_of(log),
@@ -294,8 +293,8 @@ def search(  # noqa: PLR0917 - called by name
         start=Cursor.from_token(after, key=shelf.key, log_id=log.id) if after else None,
         line=seq if after else 0,
         max_hits=limit,
-        max_s=min(seconds, bounds.search_s),
-        max_bytes=bounds.search_bytes,
+        max_s=seconds,
+        budget=_guard(request).limits.new_budget(),
         key=shelf.key,
     )
     form = Form(media=Media.NDJSON, encoding=_encoding(request), live=True)
@@ -352,7 +351,7 @@ def rows(
         first = max(0, total + from_) if from_ < 0 else from_
         _require_covered(index, first)
         blocks = list(index.iter_rows(first, n, Output.NDJSON))
-    lines = b"".join(blocks).rstrip(b"\n").replace(b"\n", b",")
+    lines = as_items(b"".join(blocks))
     head = {"from": first, "lines": {"count": total, "exact": complete}}
     return Response(json.dumps(head)[:-1].encode() + b',"rows":[' + lines + b"]}\n", media_type="application/json")
 

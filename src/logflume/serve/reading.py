@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from logflume.merge import iter_merged
 from logflume.records import Output
-from logflume.seek import cursor_at_time, find_tail
+from logflume.seek import cursor_at_time, find_tail, iter_lines
 from logflume.until import sources_until
 
 if TYPE_CHECKING:
@@ -149,23 +149,8 @@ class Reading:
 
     def _lines(self) -> Iterator[bytes]:
         """Yield blocks of lines, and b"" when nothing has come for a while."""
-        plain: Iterator[bytes] = iter(self._blocks)
-        if self._skip:
-            plain = self._without_first(plain)
+        plain = iter_lines(self._blocks, self._wanted.how, skip=self._skip)
         return plain if self._wanted.limit is None else self._limited(plain, self._wanted.limit)
-
-    def _without_first(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
-        left = self._skip
-        for block in blocks:
-            if left:
-                parts = block.split(b"\n", left)
-                passed = len(parts) - 1
-                rest = parts[-1] if passed == left else b""
-                left -= passed
-                if rest:
-                    yield rest
-            else:
-                yield block
 
     def _limited(self, blocks: Iterator[bytes], limit: int) -> Iterator[bytes]:
         lines = size = given = 0
@@ -188,7 +173,7 @@ class Reading:
         yield b'{"lines":['
         first = True
         for block in filter(None, self._lines()):
-            yield (b"" if first else b",") + block.rstrip(b"\n").replace(b"\n", b",")
+            yield (b"" if first else b",") + as_items(block)
             first = False
         after = self.cursor()
         rest = {
@@ -233,6 +218,11 @@ def gap_told(media: Media, gap: Gap) -> bytes:
     if media is Media.EVENTS:
         return b"event: gap\ndata: " + json.dumps(asdict(gap)).encode() + b"\n\n"
     return control("gap", asdict(gap)) if media is Media.NDJSON else b""
+
+
+def as_items(lines: bytes) -> bytes:
+    """Return lines of NDJSON as the items of a JSON array."""
+    return lines.rstrip(b"\n").replace(b"\n", b",")
 
 
 def control(name: str, value: object) -> bytes:

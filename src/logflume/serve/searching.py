@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from logflume.search import Search
-from logflume.serve.reading import BLOCK_BYTES, MAX_GAPS_TOLD
+from logflume.serve.reading import BLOCK_BYTES, MAX_GAPS_TOLD, as_items
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from logflume.abc import Source
     from logflume.cursor import Cursor
     from logflume.merge import How
+    from logflume.serve.limits import SearchBudget
 
 MAX_HITS = 10_000
 """Hits of one answer."""
@@ -46,7 +47,7 @@ class Sought:
         line: the number of the line there.
         max_hits: end after so many.
         max_s: end after so long.
-        max_bytes: end when so much was read.
+        budget: end when it is spent.
         key: signs cursors.
     """
 
@@ -57,7 +58,7 @@ class Sought:
     line: int
     max_hits: int
     max_s: float
-    max_bytes: int
+    budget: SearchBudget
     key: bytes
 
 
@@ -101,7 +102,8 @@ class Searching:
     def _is_over(self) -> bool:
         if self._hits >= self._sought.max_hits or time.monotonic() >= self._deadline_s:
             return True
-        return self._search.bytes_read >= self._sought.max_bytes
+        budget = self._sought.budget
+        return not budget.spend(self._search.bytes_read - budget.spent_bytes)
 
     def _is_due(self) -> bool:
         """Whether it is time to tell how far it is; with the first hit it always is."""
@@ -117,16 +119,18 @@ class Searching:
         return json.dumps({"progress": progress}).encode() + b"\n"
 
     def _done(self, *, whole: bool) -> bytes:
-        token = self._search.cursor().token(key=self._sought.key, log_id=self._sought.log_id)
         done = {
             "hits": self._hits,
             "whole": whole,
             "seq": self._search.line,
             "bytes": self._search.bytes_read,
-            "after": None if whole else token,
+            "after": None if whole else self._token(),
             "gaps": [asdict(gap) for gap in self._search.gaps[:MAX_GAPS_TOLD]],
         }
         return json.dumps({"done": done}).encode() + b"\n"
+
+    def _token(self) -> str:
+        return self._search.cursor().token(key=self._sought.key, log_id=self._sought.log_id)
 
     def close(self) -> None:
         """End it, from any thread."""
@@ -134,5 +138,4 @@ class Searching:
 
 
 def _as_line(seq: int, record: bytes) -> bytes:
-    rows = record.rstrip(b"\n").replace(b"\n", b",")
-    return b'{"seq":%d,"rows":[%s]}\n' % (seq, rows)
+    return b'{"seq":%d,"rows":[%s]}\n' % (seq, as_items(record))
