@@ -39,8 +39,12 @@ $(VENV)/.built: pyproject.toml $(RUST_SOURCES) $(VENV)/.tools
 	@touch $@
 
 .PHONY: test
-test: $(VENV)/.built ## pass every test: lint, the core's, pytest (TESTS="tests/unit -k cursor": some of pytest)
+test: $(VENV)/.built packages ## pass every test: lint, the core's, pytest (TESTS="tests/unit -k cursor": some of pytest)
 	@scripts/check.sh all $(TESTS)
+
+.PHONY: packages
+packages: ## install what tests need from Debian (as root; else say what is missing)
+	@scripts/install_packages.sh scripts/debian_packages.txt
 
 .PHONY: lint
 lint: $(VENV)/.built ## ruff, mypy, rustfmt, clippy
