@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 import logflume
-from logflume.cli.sizes import parse_size, show_size
 from logflume.errors import UsageError
 from logflume.moments import parse_moment, show_moment, show_span
+from logflume.sizes import parse_size, show_size
 from tests.integration.command import COMMAND, environment, run
 
 if TYPE_CHECKING:

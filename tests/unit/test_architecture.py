@@ -46,8 +46,8 @@ HOMES: dict[str, tuple[str, ...]] = {
     "rich": ("cli",),
     "starlette": ("serve",),
     # The same; Python has the second from 3.11 on.
-    "tomli": ("serve",),
-    "tomllib": ("serve",),
+    "tomli": ("settings",),
+    "tomllib": ("settings",),
     "uvicorn": ("serve", "cli.serve"),
     "watchfiles": ("watch",),
     # The doctor asks whether it loads.

@@ -7,7 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from logflume.cli.serverflags import ARGUMENTS, settings_flags
-from logflume.serve.settings import BadSetting, Settings, declared, load_settings
+from logflume.serve.settings import Settings, declared, load_settings
+from logflume.settings import BadSetting
 
 
 def load(*words: str, **environ: str) -> Settings:

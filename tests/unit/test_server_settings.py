@@ -9,16 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from logflume.errors import UsageError
-from logflume.serve.settings import (
-    MAX_FILE_BYTES,
-    BadSetting,
-    Settings,
-    check_binding,
-    declared,
-    is_loopback,
-    load_settings,
-    reference,
-)
+from logflume.serve.settings import Settings, check_binding, declared, is_loopback, load_settings, reference
+from logflume.settings import MAX_FILE_BYTES, BadSetting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -13,8 +13,8 @@ import click
 from logflume.cli import options as ask
 from logflume.cli.bar import Bar
 from logflume.cli.screen import Out, visible
-from logflume.cli.sizes import show_size
 from logflume.generate import SEED_LINES, Layout, LineFormat, Pattern, Plan, write_log
+from logflume.sizes import show_size
 
 if TYPE_CHECKING:
     from enum import Enum

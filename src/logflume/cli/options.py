@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from logflume.cli.sizes import parse_size
 from logflume.records import Level
+from logflume.sizes import parse_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 
 from logflume.cli.findings import Finding, note, ok, owner_and_mode, problem, this_user
 from logflume.cli.paths import GivenLog, gap_of_missing, is_missing
-from logflume.cli.sizes import show_size
 from logflume.cli.stream import stream_of
 from logflume.cli.times import Times, read_times
 from logflume.errors import UsageError
 from logflume.merge import Merged
 from logflume.moments import SECOND_NS, show_moment, show_span
 from logflume.records import GapReason
+from logflume.sizes import show_size
 from logflume.sources.local import LocalSource
 
 if TYPE_CHECKING:

@@ -18,12 +18,12 @@ import click
 
 from logflume.cli import options as ask
 from logflume.cli.screen import say
-from logflume.cli.sizes import show_size
 from logflume.errors import UsageError
 from logflume.ship.capture import Ended, Mode, Wanted, capture
 from logflume.ship.child import CannotStart, end_like
 from logflume.ship.segments import BUDGET_BYTES, Fsync, Rules, WhenOver
 from logflume.ship.sinks import KINDS, sink_of
+from logflume.sizes import show_size
 
 _NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from logflume.serve.kinds import ListOf, OneOf, YesNo
+from logflume.kinds import ListOf, OneOf, YesNo
 from logflume.serve.settings import declared
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from logflume.serve.settings import Declared
+    from logflume.serve.settings import ServerSetting
 
 Command = TypeVar("Command", bound="Callable[..., Any]")
 
@@ -30,7 +30,7 @@ def settings_flags(command: Command) -> Command:
     return click.option("--config", metavar="FILE", help="A TOML file with settings.")(command)
 
 
-def _flag(each: Declared) -> Callable[[Command], Command]:
+def _flag(each: ServerSetting) -> Callable[[Command], Command]:
     text = each.meaning.replace("`", "")
     if isinstance(each.kind, YesNo):
         return click.option(each.flag, each.name, is_flag=True, default=None, help=text)

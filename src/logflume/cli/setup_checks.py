@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from logflume.cli.findings import Finding, note, ok, owner_and_mode, problem, this_user
-from logflume.cli.sizes import show_size
 from logflume.indexcache import _default_folder
+from logflume.sizes import show_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,12 +19,12 @@ from logflume.cli import options as ask
 from logflume.cli.asked import Asked
 from logflume.cli.reading import gaps_of, merging, total_bytes
 from logflume.cli.screen import Out, visible, wants_colours
-from logflume.cli.sizes import show_size
 from logflume.cli.table import table
 from logflume.cli.timeline import Timeline, draw, paint, read_timeline
 from logflume.moments import show_moment
 from logflume.records import Level, Output
 from logflume.seek import UNTIMED_NS
+from logflume.sizes import show_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import click
 
 from logflume.cli.screen import Out, visible
-from logflume.cli.sizes import show_size
 from logflume.cli.table import table
 from logflume.errors import UsageError
 from logflume.ship.status import read_status
+from logflume.sizes import show_size
 
 if TYPE_CHECKING:
     from logflume.ship.status import SinkStatus, Status, StreamStatus

@@ -9,30 +9,28 @@ Plan:  a setting has one name, spelled three ways: ``max_readers`` in the file, 
 Nothing costly is imported here: the command line reads the names of its flags from it.
 """
 
-# ruff: noqa: RUF009 - `setting` declares a field, as dataclasses.field does
-
 from __future__ import annotations
 
-import dataclasses
-import difflib
 import ipaddress
-import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING
 
-from logflume.errors import UsageError
-from logflume.serve.kinds import APath, Kind, ListOf, OneOf, Text, Whole, YesNo
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from logflume.kinds import APath, ListOf, OneOf, Text, Whole, YesNo
+from logflume.settings import (
+    BadSetting,
+    Declared,
+    declared_by,
+    meaning_of,
+    read_toml,
+    read_value,
+    refuse_unknown,
+    setting,
+    shown_default,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-
-T = TypeVar("T")
 
 VARIABLE = "LOGFLUME_SERVE_"
 """How the names of environment variables begin."""
@@ -40,33 +38,9 @@ VARIABLE = "LOGFLUME_SERVE_"
 CONFIG = "config"
 """Names the file itself: ``--config FILE``, or ``LOGFLUME_SERVE_CONFIG``."""
 
-MAX_FILE_BYTES = 1024 * 1024
-
 _MANY = 1_000_000
 _BYTES = 1_000_000_000_000_000
 _PREFIX = Text("a prefix of ids of logs, such as dag_id=load/ or team_*")
-
-
-class BadSetting(UsageError):
-    """A setting that cannot be used.
-
-    Attributes:
-        where: the file, variable or flag it is in.
-        key: its name there.
-        expected: what was expected, in words.
-    """
-
-    def __init__(self, where: str, key: str, expected: str) -> None:
-        self.where = where
-        self.key = key
-        self.expected = expected
-        place = where if where == key else f"{where}: {key}"
-        super().__init__(f"{place}: {expected}")
-
-
-def setting(kind: Kind[T], default: T | None, meaning: str) -> T:
-    """Declare one setting; None is its default when it is not set."""
-    return cast("T", dataclasses.field(default=default, metadata={"kind": kind, "meaning": meaning}))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,13 +141,8 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Declared:
-    """One setting as it is declared."""
-
-    name: str
-    kind: Kind[Any]
-    default: object
-    meaning: str
+class ServerSetting(Declared):
+    """One setting, as it is declared and as it is spelled elsewhere."""
 
     @property
     def flag(self) -> str:
@@ -186,11 +155,11 @@ class Declared:
         return VARIABLE + self.name.upper()
 
 
-def declared() -> dict[str, Declared]:
+def declared() -> dict[str, ServerSetting]:
     """Return every setting by name, in order."""
     return {
-        each.name: Declared(each.name, each.metadata["kind"], each.default, each.metadata["meaning"])
-        for each in dataclasses.fields(Settings)
+        name: ServerSetting(each.name, each.kind, each.default, each.meaning)
+        for name, each in declared_by(Settings).items()
     }
 
 
@@ -226,48 +195,19 @@ def load_settings(flags: Mapping[str, object], environ: Mapping[str, str]) -> Se
 
 
 def _read_file(path: Path) -> dict[str, object]:
-    where = str(path)
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise BadSetting(where, where, f"cannot be read: {error.strerror}") from None
-    if len(data) > MAX_FILE_BYTES:
-        raise BadSetting(where, where, f"expected at most {MAX_FILE_BYTES} bytes")
-    try:
-        found = tomllib.loads(data.decode())
-    except UnicodeDecodeError as error:
-        raise BadSetting(where, where, f"expected UTF-8, and byte {error.start} is not") from None
-    except tomllib.TOMLDecodeError as error:
-        raise BadSetting(where, where, f"expected TOML: {_place_in_toml(error)}") from None
-    except (RecursionError, ValueError):
-        raise BadSetting(where, where, "expected TOML") from None
+    found = read_toml(path)
     for name in found:
-        _refuse_unknown(where, name, declared())
+        _refuse_unknown(str(path), name, declared())
     base = path.absolute().parent
-    return {name: _value(name, value, where, name, base) for name, value in found.items()}
-
-
-def _place_in_toml(error: Exception) -> str:
-    """Tell what is wrong, and where, without the text that is there."""
-    what, bracket, where = str(error).rpartition("(")
-    return f"{what.split(':')[0].strip()} ({where}" if bracket else "it is not"
+    return {name: _value(name, value, str(path), name, base) for name, value in found.items()}
 
 
 def _refuse_unknown(where: str, name: str, known: Iterable[str]) -> None:
-    if name in known:
-        return
-    shown = name if name.isprintable() and len(name) <= 100 else ascii(name[:100])  # noqa: PLR2004 - a line
-    near = difflib.get_close_matches(name, known, 1, 0.5)
-    hint = f"Did you mean {near[0]}?" if near else "See docs/reference/server-settings.md for those there are."
-    raise BadSetting(where, shown, f"there is no such setting. {hint}")
+    refuse_unknown(where, name, known, "See docs/reference/server-settings.md for those there are.")
 
 
 def _value(name: str, value: object, where: str, key: str, base: Path) -> object:
-    try:
-        return declared()[name].kind.read(value, base)
-    except ValueError as error:
-        raise BadSetting(where, key, f"expected {error}") from None
+    return read_value(declared()[name].kind, value, where, key, base)
 
 
 def _check(settings: Settings) -> None:
@@ -319,16 +259,5 @@ def reference() -> str:
 
 def _rows() -> Iterator[tuple[str, ...]]:
     for each in declared().values():
-        meaning = f"{each.meaning} {each.kind.expected[0].upper()}{each.kind.expected[1:]}."
         names = (f"`{name}`" for name in (each.name, each.variable, each.flag))
-        yield (*names, _shown(each.default), meaning.replace("|", r"\|"))
-
-
-def _shown(default: object) -> str:
-    if default is None or default in ((), ""):
-        return "–"
-    if isinstance(default, bool):
-        return "`true`" if default else "`false`"
-    if isinstance(default, tuple):
-        return ", ".join(f"`{each}`" for each in default)
-    return f"`{default:_}`" if isinstance(default, int) else f"`{default}`"
+        yield (*names, shown_default(each.default), meaning_of(each))

@@ -11,9 +11,20 @@ from __future__ import annotations
 
 import contextlib
 import os
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from logflume.errors import SinkRefused
+from logflume.errors import SinkRefused, UsageError
+from logflume.kinds import APath
+from logflume.settings import required
+from logflume.ship.sinks import SinkKind
+from logflume.sources.opening import is_inside
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from logflume.ship.sinks import Origin
 
 _NO_FILE = -1
 
@@ -21,11 +32,11 @@ _NO_FILE = -1
 class FileSink:
     """See ``logflume.abc.Sink``. Accepted is what the system has: the end of any process takes none of it."""
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, name: str | None = None) -> None:
         """Open nothing yet."""
         self._path = Path(path).absolute()
         self._descriptor = _NO_FILE
-        self.name = f"file:{self._path}"
+        self.name = name or f"file:{self._path}"
 
     def write(self, block: bytes) -> None:
         """Add a block.
@@ -70,3 +81,26 @@ class FileSink:
             with contextlib.suppress(OSError):
                 os.close(self._descriptor)
             self._descriptor = _NO_FILE
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileOptions:
+    """The options of this kind."""
+
+    path: Path = required(APath(), "The file.")
+
+
+def _make(options: FileOptions, origin: Origin) -> FileSink:
+    if is_inside(str(options.path), str(origin.folder)):
+        raise UsageError(
+            f"{options.path} lies in {origin.folder}, and would be shipped to itself: choose another folder"
+        )
+    return FileSink(options.path, name=origin.name)
+
+
+def _words(words: str) -> Mapping[str, object] | None:
+    path = words.partition(":")[2]
+    return {"path": path} if path else None
+
+
+KIND = SinkKind(FileOptions, _make, _words)

@@ -14,14 +14,20 @@ import hashlib
 import http.client
 import ssl
 import urllib.parse
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from logflume.errors import SinkRefused, UsageError
+from logflume.kinds import OneOf, Pairs, Secret, Text
 from logflume.merge import How
 from logflume.records import Output
+from logflume.settings import required, setting
+from logflume.ship.sinks import SinkKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from logflume.ship.sinks import Origin
 
 TIMEOUT_S = 30.0
 """For a connection, and for each read of an answer."""
@@ -42,7 +48,14 @@ class Body(enum.Enum):
 class HttpSink:
     """See ``logflume.abc.Sink``."""
 
-    def __init__(self, url: str, *, body: Body = Body.NDJSON, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        body: Body = Body.NDJSON,
+        headers: Mapping[str, str] | None = None,
+        name: str | None = None,
+    ) -> None:
         """Open nothing yet. A user and password in ``url`` become basic authentication, and are never shown.
 
         Raises:
@@ -57,7 +70,7 @@ class HttpSink:
             raise UsageError("the address of a sink is http://HOST/PATH or https://HOST/PATH")
         where = f"[{host}]" if ":" in host else host
         shown = where if port is None else f"{where}:{port}"
-        self.name = f"{parts.scheme}://{shown}{parts.path}"
+        self.name = name or f"{parts.scheme}://{shown}{parts.path}"
         self._secure = parts.scheme == "https"
         self._host, self._port = host, port
         self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -125,3 +138,28 @@ def _seconds(text: str | None) -> float | None:
         return max(0.0, float(text)) if text else None
     except ValueError:
         return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class HttpOptions:
+    """The options of this kind."""
+
+    url: str = required(Text("an address: http://HOST/PATH or https://HOST/PATH", r"https?://.+"), "Where to.")
+    body: str = setting(
+        OneOf(("ndjson", "lines")), "ndjson", "What is sent: each line as an object of JSON, or as it was written."
+    )
+    headers: Mapping[str, str] | None = setting(Pairs(), None, "Further headers.")
+    token: str | None = setting(Secret(), None, "Sent as `Authorization: Bearer …`.")
+
+
+def _make(options: HttpOptions, origin: Origin) -> HttpSink:
+    signed = {"Authorization": f"Bearer {options.token}"} if options.token else {}
+    body = Body.NDJSON if options.body == "ndjson" else Body.LINES
+    return HttpSink(options.url, body=body, headers={**(options.headers or {}), **signed}, name=origin.name)
+
+
+def _words(words: str) -> Mapping[str, object]:
+    return {"url": words}
+
+
+KIND = SinkKind(HttpOptions, _make, _words)
