@@ -22,43 +22,16 @@ import pytest
 import zstandard
 
 from tests.drive import merge_whole
+from tests.served import DEADLINE_S, Server, eventually, line, made, serving
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
-DEADLINE_S = 30
-
-
-def line(second: int, text: str = "x", level: str = "info") -> str:
-    """Return a line as Airflow writes them."""
-    stamp = f"2024-11-20T12:{second // 60:02d}:{second % 60:02d}Z"
-    return json.dumps({"timestamp": stamp, "level": level, "event": text}, separators=(",", ":")) + "\n"
-
-
-def eventually(holds: Callable[[], object]) -> None:
-    """Wait until something holds."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not holds():
-        assert time.monotonic() < deadline, "it never became so"
-        time.sleep(0.01)
+    from collections.abc import Callable, Iterator
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Logs of one's own."""
     return made(tmp_path / "logs")
-
-
-def made(root: Path) -> Path:
-    """Make three logs: one of two sources, a long one, an empty one."""
-    (root / "dag").mkdir(parents=True)
-    (root / "dag" / "attempt=1.log").write_text("".join(line(n, f"worker {n}") for n in range(0, 60, 2)))
-    (root / "dag" / "attempt=1.log.trigger.7.log").write_text(
-        "".join(line(n, f"trigger {n}", "error" if n == 31 else "info") for n in range(1, 60, 2))
-    )
-    (root / "long.log").write_text("".join(line(n % 3600, f"row {n}") for n in range(3000)))
-    (root / "empty.log").touch()
-    return root
 
 
 @pytest.fixture
@@ -74,54 +47,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("served")
     with serving(made(folder / "logs"), folder / "cache") as running:
         yield running
-
-
-class Server:
-    """A server process and a client for it."""
-
-    def __init__(self, folder: Path, process: subprocess.Popen[str], url: str) -> None:
-        self.folder = folder
-        self.process = process
-        self.url = url
-        self.client = httpx.Client(base_url=url + "/api/v1", timeout=DEADLINE_S)
-
-    def get(
-        self, path: str, params: Mapping[str, str | int | bool] | None = None, headers: Mapping[str, str] | None = None
-    ) -> httpx.Response:
-        """Ask."""
-        return self.client.get(path, params=params, headers=headers)
-
-    def descriptors(self) -> int:
-        """Count what the server has open."""
-        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
-
-    def threads(self) -> int:
-        """Count its threads."""
-        return len(list(Path(f"/proc/{self.process.pid}/task").iterdir()))
-
-
-@contextlib.contextmanager
-def serving(folder: Path, cache: Path, *flags: str) -> Iterator[Server]:
-    """Run ``logflume serve`` on a free port."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "logflume", "serve", str(folder), "--port", "0", "--access-log", "off", *flags],
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "XDG_CACHE_HOME": str(cache)},
-    )
-    assert process.stderr is not None
-    said = process.stderr.readline()
-    found = re.search(r"http://[0-9.:]+", said)
-    assert found, said + process.stderr.read()
-    server = Server(folder, process, found[0])
-    try:
-        with server.client:
-            yield server
-    finally:
-        process.send_signal(signal.SIGTERM)
-        rest = process.communicate(timeout=DEADLINE_S)[1]
-    assert process.returncode in {0, -signal.SIGTERM}
-    assert rest == ""
 
 
 def merged(folder: Path, *names: str) -> bytes:
