@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from logflume.records import Gap, Identity, Position
+    from logflume.records import Gap, Identity, LogStatus, Position
 
 BLOCK_BYTES = 256 * 1024
 """The unit of flow: no block that moves through logflume is larger, but for a single longer record."""
@@ -107,6 +107,18 @@ class Log(Protocol):
 
     def sources(self) -> list[Source]:
         """Return the sources as they are now; new files may appear between two calls."""
+        ...
+
+
+@runtime_checkable
+class TellsStatus(Protocol):
+    """What a log, or a source, offers beside its contract when it knows how its writer stands."""
+
+    def peek_status(self) -> LogStatus:
+        """Say how whoever writes it stands. Cheap, for it is asked every second. Never raises for what it finds.
+
+        Once it says that the writer has ended, every byte can be read.
+        """
         ...
 
 

@@ -34,6 +34,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from logflume.errors import BadPattern, LogNotFound, UsageError
+from logflume.sources.captured import joined
 from logflume.sources.local import LocalSource, rotated_set
 from logflume.sources.opening import is_inside
 
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from logflume.abc import Log, Source
+    from logflume.records import LogStatus
 
 MAX_SOURCES = 4096
 """The most sources of a log of given paths: each costs its merge a block and a descriptor."""
@@ -295,7 +297,7 @@ class FolderCatalog:
         except OSError:
             yield folder
 
-    def _sources(self, log_id: str) -> list[Source]:
+    def _sources(self, log_id: str) -> list[LocalSource]:
         common, paths = self.files_of(log_id)
         return [LocalSource(path, root=self._root, name=_name_within(common, path)) for path in paths]
 
@@ -428,11 +430,15 @@ class _FoundLog:
     """A log of a catalog; see ``logflume.abc.Log``."""
 
     id: str
-    _find_sources: Callable[[str], list[Source]]
+    _find_sources: Callable[[str], list[LocalSource]]
 
     def sources(self) -> list[Source]:
         """Return the sources as they are now."""
-        return self._find_sources(self.id)
+        return list(self._find_sources(self.id))
+
+    def peek_status(self) -> LogStatus:
+        """Say how whoever writes it stands."""
+        return joined(source.peek_status() for source in self._find_sources(self.id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -508,7 +514,7 @@ class _Given:
         return os.path.realpath(self.path) if follows else self.path
 
 
-def _sources_of(given: list[str]) -> list[Source]:
+def _sources_of(given: list[str]) -> list[LocalSource]:
     # Of what was given, not of what is found, so that a source keeps its name when others come.
     common = os.path.commonpath([path if os.path.isdir(path) else os.path.dirname(path) for path in given])
     found: dict[str, _Given] = {}

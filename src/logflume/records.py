@@ -59,6 +59,39 @@ class GapReason(str, enum.Enum):
     UNREADABLE = "unreadable"
 
 
+class LogState(str, enum.Enum):
+    """How whoever writes a log stands. The value is stable: it goes into JSON.
+
+    ``ENDED``: nobody writes any more, and how it went is not known. ``UNKNOWN``: nobody says.
+    """
+
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    ENDED = "ended"
+    UNKNOWN = "unknown"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will be written."""
+        return self in (LogState.SUCCEEDED, LogState.FAILED, LogState.ENDED)
+
+
+@dataclass(frozen=True, slots=True)
+class LogStatus:
+    """What is known of whoever writes a log.
+
+    Attributes:
+        state: how it stands.
+        written_ns: when something was last written, as far as that is known.
+        detail: more in a few words, such as ``exit code 3``.
+    """
+
+    state: LogState
+    written_ns: int | None = None
+    detail: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Gap:
     """Data that should be there and is not: a fact about a log, never a line of it.

@@ -297,10 +297,43 @@ def test_other_forms_are_refused(server: Server) -> None:
     assert "text/plain" in answer.json()["detail"]
 
 
-def test_head_answers_as_get_without_its_body(server: Server) -> None:
-    """The same status and headers."""
-    answer = server.client.head("logs/long.log/stream")
-    assert (answer.status_code, answer.headers["content-type"], answer.content) == (200, "application/x-ndjson", b"")
+@pytest.mark.parametrize(
+    "path", ["", "/long.log", "/long.log/stream", "/long.log/rows", "/long.log/summary", "/long.log/search?q=row"]
+)
+def test_head_answers_as_get_without_its_body(server: Server, path: str) -> None:
+    """The same status and headers, wherever one can ask."""
+    answer, got = server.client.head("logs" + path), server.get("logs" + path)
+    assert (answer.status_code, answer.headers["content-type"], answer.content) == (
+        200,
+        got.headers["content-type"],
+        b"",
+    )
+
+
+def test_a_poll_is_answered_in_a_kilobyte(server: Server) -> None:
+    """With a token, and nothing new, headers and all."""
+    as_json = {"Accept": "application/json"}
+    after = server.get(f"{ATTEMPT}/stream", headers=as_json).json()["after"]
+    answer = server.get(f"{ATTEMPT}/stream", {"after": after}, as_json)
+    headers = sum(len(name) + len(value) + 4 for name, value in answer.headers.raw)
+    assert headers + len(answer.content) < 900
+
+
+def test_an_id_that_ends_like_an_address(folder: Path, tmp_path: Path) -> None:
+    """A log whose id ends in /stream or /meta is asked for in full; nothing of it is ambiguous."""
+    for name in ("stream", "meta"):
+        (folder / "web" / name).mkdir(parents=True)
+        (folder / "web" / name / "a.txt").write_text(line(1, name))
+    with serving(folder, tmp_path / "cache", "--pattern", "{service}/{kind}/{*host}.txt") as server:
+        pattern = "logs/web/{}/*.txt"
+        assert [log["id"] for log in server.get("logs").json()["logs"]] == ["web/meta/*.txt", "web/stream/*.txt"]
+        assert json.loads(server.get(pattern.format("stream") + "/stream").text)["event"] == "stream"
+    (folder / "x").mkdir()
+    (folder / "x" / "stream").write_text(line(1, "here"))
+    with serving(folder, tmp_path / "cache", "--pattern", "{service}/{kind}") as server:
+        assert server.get("logs/x/stream/meta").json()["id"] == "x/stream"
+        assert json.loads(server.get("logs/x/stream/stream").text)["event"] == "here"
+        assert server.get("logs/x/stream").status_code == 404
 
 
 def test_a_follow_gives_what_comes(own: Server) -> None:
@@ -313,6 +346,42 @@ def test_a_follow_gives_what_comes(own: Server) -> None:
             with path.open("a") as file:
                 file.write(line(n, f"new {n}"))
             assert json.loads(next(lines))["event"] == f"new {n}"
+
+
+def test_a_log_that_ends_ends_its_follows(tmp_path: Path) -> None:
+    """What `logflume run` captures is followed until the command has ended: in every form, and by who comes later."""
+    job = tmp_path / "job"
+    command = [sys.executable, "-m", "logflume", "run", "-q", "--dir", str(job), "--", "sh", "-c"]
+    with serving(tmp_path, tmp_path / "cache") as server:
+        script = "echo one; read x; printf two; exit 3"
+        with subprocess.Popen([*command, script], stdin=subprocess.PIPE) as child:
+            eventually((job / "out.log").exists)
+            eventually(lambda: server.get("logs/job/out.log").json()["state"] == "running")
+            address = "logs/job/out.log/stream"
+            with server.client.stream("GET", address, params={"follow": True}) as answer:
+                lines = answer.iter_lines()
+                assert json.loads(next(lines))["event"] == "one"
+                child.communicate(b"\n", timeout=DEADLINE_S)
+                rest = [json.loads(each) for each in lines]
+            assert rest == [{"timestamp": None, "event": "two"}, {"logflume": {"end": {"state": "failed", "detail": "exit code 3"}}}]
+        text = server.get(address, {"follow": True}, {"Accept": "text/plain"})
+        assert text.text == "one\ntwo"
+        events = server.get(address, headers={"Accept": "text/event-stream"}).text
+        assert events.endswith('event: end\ndata: {"state": "failed", "detail": "exit code 3"}\n\n')
+        assert server.get(address, headers={"Accept": "application/json"}).json()["state"] == "failed"
+        assert server.get("logs/job/out.log").json()["state_detail"] == "exit code 3"
+
+
+def test_a_log_that_is_quiet_has_ended_by_rule(folder: Path, tmp_path: Path) -> None:
+    """With such a rule the follow of an old log ends after its last line."""
+    for path in (folder / "dag").iterdir():
+        os.utime(path, (1e9, 1e9))
+    with serving(folder, tmp_path / "cache", "--quiet-ends-s", "3600") as server:
+        answer = server.get(f"{ATTEMPT}/stream", {"follow": True, "tail": 1})
+        assert [json.loads(each) for each in answer.text.splitlines()][1:] == [
+            {"logflume": {"end": {"state": "ended", "detail": ""}}}
+        ]
+        assert server.get("logs/long.log").json()["state"] == "running"
 
 
 def test_many_follow_and_one_reads(own: Server) -> None:

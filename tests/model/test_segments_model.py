@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from logflume.ship import chunks
-from logflume.ship.segments import SIDE, Fsync, Rules, Segments
+from logflume.ship.segments import Fsync, Rules, Segments
+from logflume.sources.captured import SIDE
 from logflume.sources.local import LocalSource
 from logflume.sources.rotation import rotated_set
 

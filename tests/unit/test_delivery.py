@@ -19,8 +19,9 @@ from logflume.ship import delivery as delivery_module
 from logflume.ship.cursors import Cursor, read_all
 from logflume.ship.delivery import Delivery
 from logflume.ship.lines import MAX_LINE_BYTES, WholeLines
-from logflume.ship.segments import SIDE, Rules, Segments, Writer
+from logflume.ship.segments import Rules, Segments, Writer
 from logflume.ship.shipper import MAX_SINKS, ship
+from logflume.sources.captured import SIDE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -13,7 +13,8 @@ import pytest
 from logflume.errors import UsageError
 from logflume.records import GapReason
 from logflume.ship import cursors
-from logflume.ship.segments import SIDE, Fsync, Rules, Segments, WhenOver, Writer, is_captured
+from logflume.ship.segments import Fsync, Rules, Segments, WhenOver, Writer
+from logflume.sources.captured import SIDE, is_captured
 from logflume.sources.local import LocalSource
 from logflume.sources.openfile import KEPT_HEAD_BYTES
 

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 from logflume.catalog import log_of_paths
 from logflume.cli.stream import stream_of
 from logflume.errors import UsageError
-from logflume.records import Gap, GapReason
+from logflume.records import Gap, GapReason, LogState, LogStatus
 from logflume.sources.rotation import rotated_set
+from logflume.state import peek_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -62,6 +63,10 @@ class GivenLog:
     def sources(self) -> list[Source]:
         """Return the sources there are now."""
         return [source for source in self._all() if self._is_wanted(source.name)]
+
+    def peek_status(self) -> LogStatus:
+        """Say how whoever writes it stands."""
+        return peek_status(self._log) if self._log and not self.streams else LogStatus(LogState.UNKNOWN)
 
     def first_sources(self) -> list[Source]:
         """Return the sources there are now.

@@ -37,7 +37,12 @@ LOOK_S = 1.0
 @click.command()
 @ask.paths()
 @click.option("-n", "--lines", type=click.IntRange(min=0), default=10, show_default=True, help="How many lines.")
-@click.option("-f", "--follow", is_flag=True, help="Go on as the log grows, with its new files, until Ctrl-C.")
+@click.option(
+    "-f",
+    "--follow",
+    is_flag=True,
+    help="Go on as the log grows, with its new files, until Ctrl-C; of a command that is captured, until it has ended.",
+)
 @ask.printing
 @ask.filtering
 @ask.patterns
@@ -74,13 +79,15 @@ def _tail(asked: Asked, log: GivenLog, how: How, lines: int) -> int:
 
 def _follow(asked: Asked, log: GivenLog, how: How, lines: int) -> int:
     from logflume.follow import iter_followed
+    from logflume.state import EndOfLog
     from logflume.watch import Watcher
 
     sources = log.first_sources()
     allow_descriptors(len(sources))
     place = find_tail(sources, lines, how)
     out = asked.out()
-    with iter_followed(log, how, start=place.cursor, waiter=Watcher(asked.paths)) as followed:
+    waiter = Watcher(asked.paths)
+    with iter_followed(log, how, start=place.cursor, ended=EndOfLog(log), waiter=waiter) as followed:
         live = _Live(followed)
         try:
             # It has all of a merge that skipping lines needs: next() and stats().

@@ -95,14 +95,15 @@ def create_app(shelf: Shelf, guard: Guard) -> FastAPI:
     guard.install(app)
     app.add_api_route("/healthz", _healthz, methods=["GET", "HEAD"], tags=["operations"])
     logs = APIRouter(prefix="/api/v1/logs", dependencies=[Depends(guard.gate.admit)])
-    logs.add_api_route("", list_logs, methods=["GET"], tags=["logs"])
+    logs.add_api_route("", list_logs, methods=["GET", "HEAD"], tags=["logs"])
     one = "/{log_id:path}"
     logs.add_api_route(f"{one}/stream", stream, methods=["GET", "HEAD"], tags=["read"], response_class=Response)
-    logs.add_api_route(f"{one}/search", search, methods=["GET"], tags=["read"], response_class=Response)
-    logs.add_api_route(f"{one}/rows", rows, methods=["GET"], tags=["read"], response_class=Response)
-    logs.add_api_route(f"{one}/locate", locate, methods=["GET"], tags=["read"])
-    logs.add_api_route(f"{one}/summary", summary, methods=["GET"], tags=["read"])
-    logs.add_api_route(one, meta, methods=["GET"], tags=["logs"])
+    logs.add_api_route(f"{one}/search", search, methods=["GET", "HEAD"], tags=["read"], response_class=Response)
+    logs.add_api_route(f"{one}/rows", rows, methods=["GET", "HEAD"], tags=["read"], response_class=Response)
+    logs.add_api_route(f"{one}/locate", locate, methods=["GET", "HEAD"], tags=["read"])
+    logs.add_api_route(f"{one}/summary", summary, methods=["GET", "HEAD"], tags=["read"])
+    logs.add_api_route(f"{one}/meta", meta, methods=["GET", "HEAD"], tags=["logs"])
+    logs.add_api_route(one, meta, methods=["GET", "HEAD"], tags=["logs"])
     for route in logs.routes:  # directly: the access log names the whole path of a route
         app.router.routes.append(route)
     return app
@@ -174,10 +175,13 @@ def meta(request: Request, log_id: LogId) -> dict[str, Any]:
     """Tell what a log is made of. `lines.exact` is false while the index has not reached the end."""
     shelf = _shelf(request)
     log = shelf.find(log_id)
-    index = shelf.index(log)
+    index, status = shelf.index(log), shelf.status(log)
     totals, progress, timeline = index.totals, index.progress, index.counts(1)
     return {
         "id": log.id,
+        "state": status.state.value,
+        "state_detail": status.detail,
+        "written": None if status.written_ns is None else show_moment(status.written_ns, 9),
         "bytes": progress.total_bytes,
         "lines": {"count": totals.lines, "exact": progress.complete},
         "records": totals.records,
@@ -247,6 +251,8 @@ def stream(  # noqa: PLR0917 - called by name
         follow=follow,
         marks=marks,
         key=shelf.key,
+        status=shelf.status(log) if media is Media.JSON else None,
+        ended=shelf.end_of(log) if follow else None,
         count=_guard(request).metrics.new_reading().update,
     )
     if media is Media.JSON:
@@ -297,7 +303,8 @@ def search(  # noqa: PLR0917 - called by name
         budget=_guard(request).limits.new_budget(),
         key=shelf.key,
     )
-    form = Form(media=Media.NDJSON, encoding=_encoding(request), live=True)
+    is_head = request.method == "HEAD"
+    form = Form(media=Media.NDJSON, encoding=_encoding(request), live=True, head_only=is_head)
     return StreamResponse(_held(request, Use.SEARCH, lambda: pumped(lambda: Searching(sought), form)), form)
 
 

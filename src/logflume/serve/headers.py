@@ -1,8 +1,10 @@
 """Headers that tell browsers what our answers may do: an ASGI middleware.
 
 Holds: blocks pass as they are, at once; only the head of an answer is changed. What an answer says itself stays.
-Plan:  for all answers: no script, style or image but from this server, no guesses about types, no frame but those
-       allowed, no address told to others, and no store that keeps a log, unless the answer says what may be kept.
+Plan:  for all answers: no guesses about types, no page of others that reads them, and no store that keeps a log,
+       unless the answer says what may be kept. For pages also: no script, style or image but from this server, no frame
+       but those allowed, no address told to others. For what is no page a browser is told to load nothing for it: a
+       poll is answered so often that its headers should be short.
 """
 
 from __future__ import annotations
@@ -25,6 +27,20 @@ _POLICY = (
     "base-uri 'none'",
 )
 
+_OF_ALL = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cache-control", b"no-store"),
+)
+_OF_DATA = (*_OF_ALL, (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"))
+_NO_PAGES = (
+    b"application/json",
+    b"application/problem+json",
+    b"application/x-ndjson",
+    b"text/event-stream",
+    b"text/plain",
+)
+
 
 class SecurityHeaders:
     """Adds the headers that an answer has not set itself."""
@@ -33,14 +49,12 @@ class SecurityHeaders:
         """Wrap an application; pages of these origins may show it in a frame, beside its own."""
         self._app = app
         policy = "; ".join([*_POLICY, " ".join(["frame-ancestors 'self'", *frame_ancestors])])
-        self._headers = (
+        self._of_pages = (
+            *_OF_ALL,
             (b"content-security-policy", policy.encode("ascii")),
-            (b"x-content-type-options", b"nosniff"),
             (b"referrer-policy", b"no-referrer"),
-            (b"cross-origin-resource-policy", b"same-origin"),
             (b"cross-origin-opener-policy", b"same-origin"),
             (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
-            (b"cache-control", b"no-store"),
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -58,5 +72,6 @@ class SecurityHeaders:
 
     def _completed(self, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         given = list(headers)
-        names = {name.lower() for name, _ in given}
-        return given + [header for header in self._headers if header[0] not in names]
+        said = {name.lower(): value for name, value in given}
+        is_page = not said.get(b"content-type", b"text/html").startswith(_NO_PAGES)
+        return given + [header for header in (self._of_pages if is_page else _OF_DATA) if header[0] not in said]

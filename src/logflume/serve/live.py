@@ -23,14 +23,14 @@ from logflume.moments import show_moment
 from logflume.seek import find_tail
 from logflume.serve.problems import Problem
 from logflume.serve.pump import Pump
-from logflume.serve.reading import BLOCK_BYTES, HEARTBEAT_S, Media, Reading, Wanted, control, event, gap_told
+from logflume.serve.reading import BLOCK_BYTES, HEARTBEAT_S, Media, Reading, Wanted, control, end_told, event, gap_told
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Hashable
 
     from logflume.cursor import Cursor
     from logflume.follow import Followed
-    from logflume.records import Gap
+    from logflume.records import Gap, LogStatus
 
 RING_BLOCKS = 256
 RING_BYTES = 8 * 1024 * 1024
@@ -83,7 +83,7 @@ class Live:
             CursorExpired: the bytes under the cursor are gone.
         """
         shared = self._shared.get(kind)
-        if shared is None:
+        if shared is None or shared.ended:  # whatever has ended may go on meanwhile
             if len(self._shared) >= MAX_FOLLOWS:
                 detail = "Too many logs are followed at this moment. Try again soon."
                 raise Problem(503, "too-many-follows", detail, headers={"Retry-After": "5"})
@@ -98,7 +98,8 @@ class Live:
             await asyncio.shield(viewer.close())
             shared.viewers -= 1
             if not shared.viewers:
-                del self._shared[kind]
+                if self._shared.get(kind) is shared:
+                    del self._shared[kind]
                 await asyncio.shield(asyncio.to_thread(shared.close))
 
 
@@ -113,6 +114,7 @@ class _Shared:
         self.here: Cursor | None = None
         self._log = wanted.log
         self._how = wanted.how
+        self._ended_log = wanted.ended
         self._count = wanted.count
         self._key = key
         self._pieces: deque[Piece] = deque()
@@ -137,7 +139,9 @@ class _Shared:
 
     def _follow(self) -> None:
         place = find_tail(self._log.sources(), 0, replace(self._how, only=None))
-        followed = iter_followed(self._log, self._how, start=place.cursor, block_bytes=BLOCK_BYTES)
+        followed = iter_followed(
+            self._log, self._how, start=place.cursor, ended=self._ended_log, block_bytes=BLOCK_BYTES
+        )
         with self._changing:
             self._followed = followed
             stopped = self._stopped
@@ -195,6 +199,11 @@ class _Shared:
     def _wake(self) -> None:
         self._news.set()
         self._news = asyncio.Event()
+
+    @property
+    def status(self) -> LogStatus | None:
+        """How the log ended, when it did."""
+        return None if self._ended_log is None else self._ended_log.status
 
     @property
     def count(self) -> int:
@@ -273,8 +282,7 @@ class _Viewer:
             await self.open()
         if self._shared.error is not None:
             raise self._shared.error
-        if self._wanted.media is Media.EVENTS:
-            yield b"event: end\ndata: {}\n\n"
+        yield end_told(self._wanted.media, self._shared.status)
 
     async def _pieces(self) -> AsyncIterator[Piece | None]:
         """Yield pieces as long as they are kept; None when nothing came for a while."""

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from logflume.abc import Log, Source
     from logflume.cursor import Cursor
     from logflume.merge import How, Merged
-    from logflume.records import Gap
+    from logflume.records import Gap, LogStatus
     from logflume.serve.problems import Problem
+    from logflume.state import EndOfLog
 
 BLOCK_BYTES = 256 * 1024
 """Bytes that are handed on at a time."""
@@ -74,6 +75,8 @@ class Wanted:
         limit: end after so many lines, at the end of a record.
         follow: go on as the log grows; ``live`` does that.
         until: end at this place.
+        status: how whoever writes the log stood when it was asked for.
+        ended: tells a follow that nothing more will be written.
         marks: tell cursors.
         key: signs them.
         count: is told what was merged, as often as there is news.
@@ -88,6 +91,8 @@ class Wanted:
     limit: int | None = None
     follow: bool = False
     until: Cursor | None = None
+    status: LogStatus | None = None
+    ended: EndOfLog | None = None
     marks: bool = False
     key: bytes = b""
     count: Callable[[Stats, list[Gap]], None] | None = None
@@ -179,6 +184,7 @@ class Reading:
         rest = {
             "after": after,
             "end": next(iter(self._blocks), None) is None,
+            "state": None if self._wanted.status is None else self._wanted.status.state.value,
             "gaps": [asdict(gap) for gap in self.gaps[:MAX_GAPS_TOLD]],
         }
         yield b"]," + json.dumps(rest).encode()[1:] + b"\n"
@@ -218,6 +224,14 @@ def gap_told(media: Media, gap: Gap) -> bytes:
     if media is Media.EVENTS:
         return b"event: gap\ndata: " + json.dumps(asdict(gap)).encode() + b"\n\n"
     return control("gap", asdict(gap)) if media is Media.NDJSON else b""
+
+
+def end_told(media: Media, status: LogStatus | None) -> bytes:
+    """Return what says that a follow is over since the log has ended; b"" where there is no place for it."""
+    told = {"state": status.state.value, "detail": status.detail} if status else {}
+    if media is Media.EVENTS:
+        return b"event: end\ndata: " + json.dumps(told).encode() + b"\n\n"
+    return control("end", told) if media is Media.NDJSON else b""
 
 
 def as_items(lines: bytes) -> bytes:

@@ -92,7 +92,8 @@ def application(settings: Settings, metrics_folder: Path | None = None) -> tuple
     key = _key(settings, cache)
     guard = Guard(settings, key=key, metrics_folder=metrics_folder)
     layout = ByPattern(settings.pattern) if settings.pattern else None
-    shelf = Shelf(FolderCatalog(settings.folders[0], layout=layout), key=key, cache=cache)
+    catalog = FolderCatalog(settings.folders[0], layout=layout)
+    shelf = Shelf(catalog, key=key, cache=cache, quiet_ends_s=settings.quiet_ends_s)
     return guard.wrap(create_app(shelf, guard)), guard
 
 

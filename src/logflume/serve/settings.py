@@ -65,6 +65,12 @@ class Settings:
         "What a proxy cuts off the front of addresses, such as `/logs`.",
     )
     workers: int = setting(Whole(1, 64), 1, "Processes that serve.")
+    quiet_ends_s: int = setting(
+        Whole(0, 31_536_000),
+        0,
+        "A log that does not say itself whether it has ended counts as ended when nothing was written to it for so "
+        "many seconds; 0: nobody knows, and its followers stay.",
+    )
     drain_s: int = setting(Whole(0, 3600), 30, "Seconds that open answers are given to end after SIGTERM.")
     trusted_proxies: tuple[str, ...] = setting(
         ListOf(Text("an address, a network, or *", r"[0-9A-Fa-f.:/]+|\*"), ","),

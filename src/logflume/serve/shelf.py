@@ -14,6 +14,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from logflume.index import LogIndex
+from logflume.state import EndOfLog, peek_status
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from logflume.abc import Catalog, Log
     from logflume.indexcache import IndexCache
+    from logflume.records import LogStatus
 
 WAIT_S = 0.1
 """How long a question waits for an index: one of 50 MB is made meanwhile."""
@@ -36,17 +38,21 @@ REFRESH_S = 1.0
 class Shelf:
     """A catalog, and the indexes of the logs that were asked for last."""
 
-    def __init__(self, catalog: Catalog, *, key: bytes, cache: IndexCache | None = None) -> None:
+    def __init__(
+        self, catalog: Catalog, *, key: bytes, cache: IndexCache | None = None, quiet_ends_s: float = 0
+    ) -> None:
         """Open nothing.
 
         Args:
             catalog: which logs there are.
             key: signs cursors; with the same one, those of an earlier run go on.
             cache: where indexes are kept.
+            quiet_ends_s: a log that says nothing itself has ended when it was quiet for so long; 0: nobody knows.
         """
         self.catalog = catalog
         self.key = key
         self._cache = cache
+        self._quiet_ends_s = quiet_ends_s
         self._changing = threading.Lock()
         self._open: OrderedDict[str, _Kept] = OrderedDict()
 
@@ -57,6 +63,14 @@ class Shelf:
             LogNotFound: there is none of that name.
         """
         return self.catalog.find(log_id)
+
+    def status(self, log: Log) -> LogStatus:
+        """Return how whoever writes a log stands."""
+        return peek_status(log, quiet_s=self._quiet_ends_s)
+
+    def end_of(self, log: Log) -> EndOfLog:
+        """Return what tells a follow that a log has ended."""
+        return EndOfLog(log, quiet_s=self._quiet_ends_s)
 
     def index(self, log: Log) -> LogIndex:
         """Return the index of a log, which grows in the background up to what there is; wait for it up to WAIT_S."""

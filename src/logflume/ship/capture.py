@@ -23,8 +23,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from logflume.ship.child import Child
-from logflume.ship.segments import SIDE, Rules, Segments, Writer
+from logflume.ship.segments import Rules, Segments, Writer
 from logflume.ship.show import Show
+from logflume.sources.captured import NOTE, SIDE
 from logflume.sources.local import LocalSource
 
 if TYPE_CHECKING:
@@ -231,7 +232,7 @@ class _Capture:
         beside = self._wanted.folder / SIDE / "capture.part"
         with contextlib.suppress(OSError):  # a note only
             beside.write_text(json.dumps(known) + "\n", encoding="utf-8")
-            beside.replace(beside.with_suffix(".json"))
+            beside.replace(beside.with_name(NOTE))
 
     def _lost(self) -> list[Loss]:
         return [loss for number, each in self._streams.items() for loss in each.losses.all[self._lost_before[number] :]]

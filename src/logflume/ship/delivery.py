@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from logflume.errors import LogflumeError, SinkRefused
 from logflume.ship.cursors import Cursor
 from logflume.ship.feed import Bases, Feed
-from logflume.ship.segments import SIDE
+from logflume.sources.captured import SIDE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

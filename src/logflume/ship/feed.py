@@ -20,7 +20,7 @@ from logflume.records import Gap, GapReason
 from logflume.ship import chunks
 from logflume.ship.cursors import Place
 from logflume.ship.lines import WholeLines
-from logflume.ship.segments import SIDE
+from logflume.sources.captured import SIDE
 from logflume.sources.openfile import key_text
 
 if TYPE_CHECKING:

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING
 from logflume.errors import UsageError
 from logflume.ship import chunks, cursors
 from logflume.ship.losses import Loss, Losses
+from logflume.sources.captured import SIDE
 from logflume.sources.openfile import KEPT_HEAD_BYTES, key_text, punched_until
 from logflume.sources.rotation import rotated_set
 
@@ -38,9 +39,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from logflume.sources.rotation import Key
-
-SIDE = ".logflume"
-"""The folder beside the segments for all that is not output."""
 
 BUDGET_BYTES = 1024 * 1024 * 1024
 MIN_BUDGET_BYTES = 64 * 1024
@@ -594,16 +592,6 @@ def lock(path: Path, *, tries: int = 1) -> int:
         time.sleep(_LOCK_NAP_S)
     os.close(descriptor)
     raise UsageError(f"{path.parent.parent} is being captured into: choose another folder")
-
-
-def is_captured(folder: Path) -> bool:
-    """Tell whether somebody captures into a folder at this moment."""
-    for path in (folder / SIDE).glob("*.lock"):
-        try:
-            os.close(lock(path))
-        except (UsageError, OSError):
-            return True
-    return False
 
 
 def has_writers(descriptor: int) -> bool:

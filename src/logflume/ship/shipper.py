@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 from logflume.catalog import log_of_paths
 from logflume.errors import UsageError
 from logflume.ship.delivery import Delivery
-from logflume.ship.segments import SIDE, has_writers, is_captured
+from logflume.ship.segments import has_writers
+from logflume.sources.captured import SIDE, is_captured
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from logflume.ship import chunks, cursors
 from logflume.ship.losses import read_losses
-from logflume.ship.segments import SIDE, is_captured
+from logflume.sources.captured import SIDE, is_captured, read_note
 from logflume.sources.openfile import key_text
 from logflume.sources.rotation import rotated_set
 
@@ -82,7 +82,7 @@ def read_status(folder: Path) -> Status:
     Raises:
         OSError: it cannot be read.
     """
-    note = _read_note(folder / SIDE / "capture.json")
+    note = read_note(str(folder))
     names = sorted(path.name[: -len(".lock")] for path in (folder / SIDE).glob("*.lock"))
     streams = [_stream(folder, name) for name in names]
     noted = {each["sink"]: each for each in _read_note(folder / SIDE / "shipper.json").get("sinks", [])}

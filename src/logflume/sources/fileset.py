@@ -42,7 +42,7 @@ class FileSet:
     def __init__(self, path: str, root: str | None, name: str, max_decoded_bytes: int) -> None:
         self.path = path
         self.name = name
-        self._root = root
+        self.root = root
         self._max_decoded_bytes = max_decoded_bytes
 
     def survey(self) -> list[Member]:
@@ -53,7 +53,7 @@ class FileSet:
         """
         members: list[Member] = []
         for _ in range(_TRIES):
-            members = survey(self.path, self._root)
+            members = survey(self.path, self.root)
             if len(members) < 2 or not _may_be_copying(members[-2], members[-1]):  # noqa: PLR2004 - a file and its copy
                 break
             with contextlib.suppress(Moved, SourceFailed, OSError):
@@ -74,7 +74,7 @@ class FileSet:
 
     def is_unchanged(self, member: Member) -> bool:
         """Whether a file is where it was, and as it was."""
-        return look(member.path, member.age, self._root) == member
+        return look(member.path, member.age, self.root) == member
 
     def live_key(self) -> Key | None:
         """Device and inode of the newest file; None when there is none."""
@@ -88,7 +88,7 @@ class FileSet:
             Moved: it has another name by now.
         """
         try:
-            file = OpenFile(open_regular(member.path, self._root), member, self._max_decoded_bytes)
+            file = OpenFile(open_regular(member.path, self.root), member, self._max_decoded_bytes)
         except FileNotFoundError:
             raise Moved from None
         except OSError as error:
@@ -186,7 +186,7 @@ class FileSet:
     def nothing_there(self) -> Exception:
         """Return why there is nothing to open; Moved when there is by now."""
         try:
-            os.close(open_regular(self.path, self._root))
+            os.close(open_regular(self.path, self.root))
         except OSError as error:
             return failed(error, self.name, self.path)
         return Moved()  # it has come just now

@@ -34,8 +34,9 @@ from typing import TYPE_CHECKING
 
 from logflume.abc import BLOCK_BYTES
 from logflume.errors import CursorExpired, SourceFailed, UsageError
-from logflume.records import Gap, GapReason, Identity, Position
+from logflume.records import Gap, GapReason, Identity, LogState, LogStatus, Position
 from logflume.sources.ahead import Ahead, View
+from logflume.sources.captured import state_of_captured
 from logflume.sources.compressed import MAX_DECODED_BYTES
 from logflume.sources.fileset import FileSet, Moved, ends_all
 from logflume.sources.openfile import FINGERPRINT_BYTES, TELLING_BYTES, Cut, OpenFile, Punched, Rewritten
@@ -135,6 +136,12 @@ class LocalSource:
         """Identity of the oldest file that has a byte."""
         found = self._files.first_identity(self._files.survey(), min_bytes=1)
         return found[1] if found else None
+
+    def peek_status(self) -> LogStatus:
+        """Say when it was last written, and how the command stands whose output it is, if that was captured by us."""
+        state, detail = state_of_captured(self._files.path, self._files.root)
+        times = [member.mtime_ns for member in self._files.survey()] if state is LogState.UNKNOWN else []
+        return LogStatus(state, max(times, default=None), detail)
 
     def _open_from(self, start: int) -> LocalReader:
         if start < 0:
