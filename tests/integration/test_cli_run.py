@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-MODES = ["direct", "pipe"]
+MODES = ["direct", "pipe", "fifo", "pty"]
 PATIENCE_S = 60.0
 
 
@@ -253,3 +253,76 @@ def test_the_note_beside_says_what_ran_and_not_how(tmp_path: Path) -> None:
     assert "hunter2" not in note
     known = json.loads(note)
     assert (known["program"], known["exit_code"]) == ("sh", 3)
+
+
+@pytest.mark.parametrize("mode", ["pipe", "fifo", "direct"])
+def test_a_writer_that_does_not_wait_loses_nothing(tmp_path: Path, mode: str) -> None:
+    """A command whose output is non-blocking, and offers again what was not taken, is captured whole."""
+    script = (
+        "import os, select\n"
+        "os.set_blocking(1, False)\n"
+        "data = b''.join(b'%d\\n' % n for n in range(500000))\n"
+        "while data:\n"
+        "    try: data = data[os.write(1, data):]\n"
+        "    except BlockingIOError: select.select((), (1,), ())\n"
+    )
+    done = run("run", "--dir", tmp_path, "--capture", mode, "--quiet", "--", sys.executable, "-c", script)
+    assert done.code == 0
+    assert (tmp_path / "out.log").read_bytes() == b"".join(b"%d\n" % n for n in range(500000))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_command_that_closes_its_output_runs_on(tmp_path: Path, mode: str) -> None:
+    """With its outputs closed the command is still waited for, and its exit code is ours."""
+    script = f"echo before; exec >&- 2>&-; touch {tmp_path}/closed; read line; exit 6"
+    with started(*sh(tmp_path / "kept", script, "--capture", mode), stdin=subprocess.PIPE) as process:
+        wait_until((tmp_path / "closed").exists)
+        assert process.poll() is None
+        out, _ = process.communicate(b"\n", timeout=PATIENCE_S)
+        assert (process.returncode, out) == (6, b"before\n")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_writes_of_any_size_tear_no_line(tmp_path: Path, mode: str) -> None:
+    """Lines that are written in pieces of 4,096 bytes, wherever these end, come out whole."""
+    script = (
+        "import os\n"
+        "data = b''.join(b'%06d %s\\n' % (n, b'x' * (n % 200)) for n in range(5000))\n"
+        "for start in range(0, len(data), 4096): os.write(1, data[start:start + 4096])\n"
+    )
+    done = run("run", "--dir", tmp_path, "--capture", mode, "--", sys.executable, "-c", script)
+    expected = b"".join(b"%06d %s\n" % (n, b"x" * (n % 200)) for n in range(5000))
+    assert (done.code, done.out) == (0, expected)
+    assert kept(tmp_path) == expected
+
+
+def test_the_command_outlives_us_with_a_fifo(tmp_path: Path) -> None:
+    """Kill -9 of logflume takes nothing: the command goes on, and who captures there next reads what waited."""
+    go = tmp_path / "go"
+    script = f"echo $$; while [ ! -e {go} ]; do sleep 0.01; done; seq 100000; echo done"  # more than a pipe holds
+    with started(*sh(tmp_path / "kept", script, "--capture", "fifo")) as process:
+        assert process.stdout
+        pid = int(process.stdout.readline())
+        with ending(pid):
+            process.kill()
+            process.wait(PATIENCE_S)
+            go.touch()
+            done = run(*sh(tmp_path / "kept", "true", "--capture", "fifo"))
+            assert done.code == 0
+    assert kept(tmp_path / "kept").splitlines()[1:] == [*(b"%d" % n for n in range(1, 100001)), b"done"]
+
+
+def test_a_fifo_that_is_none_is_refused(tmp_path: Path) -> None:
+    """Where the FIFO should be, nothing else is written to."""
+    (tmp_path / ".logflume").mkdir()
+    (tmp_path / ".logflume" / "out.log.fifo").write_text("mine")
+    done = run(*sh(tmp_path, "echo x", "--capture", "fifo"))
+    assert (done.code, done.out) == (2, b"")
+    assert "is no FIFO" in done.err
+
+
+def test_a_terminal_is_one(tmp_path: Path) -> None:
+    """With --capture pty the command's outputs are a terminal, and its bytes come as they are."""
+    script = "import os, sys; print(os.isatty(1), os.isatty(2)); print('a\\rb')"
+    done = run("run", "--dir", tmp_path, "--capture", "pty", "--", sys.executable, "-c", script)
+    assert (done.code, done.out) == (0, b"True True\na\rb\n")

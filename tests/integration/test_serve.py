@@ -363,7 +363,10 @@ def test_a_log_that_ends_ends_its_follows(tmp_path: Path) -> None:
                 assert json.loads(next(lines))["event"] == "one"
                 child.communicate(b"\n", timeout=DEADLINE_S)
                 rest = [json.loads(each) for each in lines]
-            assert rest == [{"timestamp": None, "event": "two"}, {"logflume": {"end": {"state": "failed", "detail": "exit code 3"}}}]
+            assert rest == [
+                {"timestamp": None, "event": "two"},
+                {"logflume": {"end": {"state": "failed", "detail": "exit code 3"}}},
+            ]
         text = server.get(address, {"follow": True}, {"Accept": "text/plain"})
         assert text.text == "one\ntwo"
         events = server.get(address, headers={"Accept": "text/event-stream"}).text

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -19,8 +18,9 @@ import click
 from logflume.cli import options as ask
 from logflume.cli.screen import say
 from logflume.errors import UsageError
-from logflume.ship.capture import Ended, Mode, Wanted, capture
-from logflume.ship.child import CannotStart, end_like
+from logflume.ship.capture import Ended, Wanted, capture
+from logflume.ship.processes import CannotStart, Process, Processes, end_like
+from logflume.ship.recording import Mode
 from logflume.ship.segments import BUDGET_BYTES, Fsync, Rules, WhenOver
 from logflume.ship.sinks import KINDS, sink_of
 from logflume.sizes import show_size
@@ -44,7 +44,7 @@ _NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
     type=click.Choice([mode.value for mode in Mode]),
     default=Mode.DIRECT.value,
     show_default=True,
-    help="Whether COMMAND writes the files itself, or a pipe that we read.",
+    help="Whether COMMAND writes the files itself, or we read a pipe, a FIFO that outlives us, a terminal.",
 )
 @click.option("--apart", is_flag=True, help="Keep standard error in a file of its own, and show it on standard error.")
 @click.option(
@@ -61,7 +61,7 @@ _NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
     "--max-age",
     metavar="SECONDS",
     type=click.FloatRange(min=0, min_open=True),
-    help="Begin a new file when the newest is so old; with --capture pipe.",
+    help="Begin a new file when the newest is so old; not with --capture direct.",
 )
 @click.option(
     "--fsync",
@@ -132,24 +132,23 @@ class Shipping:
         for words in self.sinks:
             sink_of(words, beside=self.folder)
 
-    def start(self) -> subprocess.Popen[bytes] | None:
+    def start(self, processes: Processes) -> Process | None:
         """Start to ship, if there is a sink."""
         if not self.sinks:
             return None
         options = [option for words in self.sinks for option in ("--sink", words)]
         program = [sys.executable, "-m", "logflume", "ship", *options, "--", str(self.folder)]
-        return subprocess.Popen(program, stdin=subprocess.DEVNULL, start_new_session=True)
+        return processes.start(program, {}, session=True)
 
-    def drain(self, shipper: subprocess.Popen[bytes] | None) -> None:
+    def drain(self, shipper: Process | None, processes: Processes) -> None:
         """Wait for it as long as is wanted, and say what is not delivered."""
         if shipper is None:
             return
         again = f"logflume ship {self.folder}"
-        try:
-            if shipper.wait(self.drain_s):
-                say(f"not all is shipped; all is kept. Ship the rest: {again}")
-        except subprocess.TimeoutExpired:
+        if not processes.wait_for(shipper, self.drain_s):
             say(f"not all is shipped yet; process {shipper.pid} goes on. If it ends: {again}")
+        elif shipper.exit_code:
+            say(f"not all is shipped; all is kept. Ship the rest: {again}")
 
 
 def run(wanted: Wanted, shipping: Shipping, *, told: bool) -> int:
@@ -157,14 +156,15 @@ def run(wanted: Wanted, shipping: Shipping, *, told: bool) -> int:
     # Whoever reads what we show may go away; the command is not to notice, and Python raises an error instead.
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     shipping.check()
-    shippers: list[subprocess.Popen[bytes] | None] = []
+    shippers: list[Process | None] = []
+    processes = Processes()
     try:
-        ended = capture(wanted, started=lambda: shippers.append(shipping.start()))
+        ended = capture(wanted, processes, started=lambda: shippers.append(shipping.start(processes)))
     except CannotStart as error:
         say(str(error))
         return error.exit_code
     _tell(ended)
-    shipping.drain(shippers[0])
+    shipping.drain(shippers[0], processes)
     if told:
         say(f"the output is kept: logflume cat {wanted.folder}")
     return end_like(ended.status)
