@@ -1,4 +1,4 @@
-"""Sources that end at a place of a cursor: what was there when it was taken, and nothing since.
+"""Sources that end at a place of a cursor: what was there when it was taken, and nothing since; which of two is later.
 
 Invariant: a reader gives the bytes before the place and no byte after it, whatever has been written meanwhile. A merge
 of such sources gives the records that were given out before that cursor, and no others.
@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from logflume.abc import BLOCK_BYTES
+from logflume.errors import CursorExpired, SourceFailed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +28,41 @@ def sources_until(sources: Sequence[Source], end: Cursor) -> list[Source]:
     """Return the sources that had given anything at a cursor, each ending there."""
     ends = {mark.source: mark.position for mark in end.marks if mark.position is not None}
     return [_Until(source, ends[source.name]) for source in sources if source.name in ends]
+
+
+def has_reached(sources: Sequence[Source], here: Cursor, there: Cursor) -> bool:
+    """Tell whether ``here`` is at or after ``there`` in every source.
+
+    Raises:
+        CursorExpired: the bytes under ``there`` are gone.
+    """
+    places = {mark.source: mark.position for mark in here.marks}
+    known = {source.name: source for source in sources}
+    for mark in there.marks:
+        source, place = known.get(mark.source), places.get(mark.source)
+        if mark.position is None or source is None:  # it has given nothing, or is gone
+            continue
+        if place is None or not _is_at_or_after(source, place, mark.position):
+            return False
+    return True
+
+
+def _is_at_or_after(source: Source, here: Position, there: Position) -> bool:
+    if here.identity.key == there.identity.key and here.offset >= there.offset:
+        return True
+    try:
+        with source.open(there) as other:
+            return _start_of(source, here) >= other.start
+    except SourceFailed:  # whoever reads it is told
+        return True
+
+
+def _start_of(source: Source, here: Position) -> int:
+    try:
+        with source.open(here) as one:
+            return one.start
+    except CursorExpired:  # it is of a file that is no more: something newer will come
+        return -1
 
 
 class _Until:

@@ -21,6 +21,7 @@ import httpx
 import pytest
 import zstandard
 
+from logflume import frames
 from tests.drive import merge_whole
 from tests.served import DEADLINE_S, Server, eventually, line, made, serving
 
@@ -579,3 +580,40 @@ def test_several_processes_serve_one_address(folder: Path, tmp_path: Path) -> No
 
         eventually(answers)
     assert not [child for child in children if Path(f"/proc/{child}/cmdline").exists()]
+
+
+def framed(server: Server, path: str, **parameters: str | int | bool) -> list[tuple[bytes, bytes]]:
+    """Read frames to their end."""
+    answer = server.get(path, params=parameters, headers={"Accept": frames.MEDIA_TYPE})
+    assert answer.headers["content-type"] == frames.MEDIA_TYPE
+    return list(frames.Decoder().feed(answer.content))
+
+
+@pytest.mark.parametrize("output", ["text", "ndjson"])
+def test_frames_hold_the_log_and_places_in_it(server: Server, output: str) -> None:
+    """Whichever cursor one goes on from, the rest comes, and the end is told with counts."""
+    told = framed(server, "logs/long.log/stream", output=output)
+    lines = b"".join(payload for kind, payload in told if kind == frames.LINES)
+    assert lines == (server.folder / "long.log").read_bytes()
+    assert told[-1] == (frames.END, b'{"lines":3000,"records":3000}')
+    given = b""
+    for kind, payload in told:
+        given += payload if kind == frames.LINES else b""
+        if kind == frames.CURSOR:
+            after = frames.value_of(payload)["cursor"]
+            rest = framed(server, "logs/long.log/stream", output=output, after=after)
+            assert given + b"".join(payload for kind, payload in rest if kind == frames.LINES) == lines
+
+
+def test_frames_can_hold_counts_alone(server: Server) -> None:
+    """Nothing of the log is sent, and it is known how much there is."""
+    told = framed(server, f"{ATTEMPT}/stream", output="none", q="worker")
+    assert [kind for kind, _ in told if kind == frames.LINES] == []
+    assert told[-1] == (frames.END, b'{"lines":30,"records":30}')
+
+
+def test_frames_end_after_so_many_records(server: Server) -> None:
+    """As many as were asked for."""
+    told = framed(server, f"{ATTEMPT}/stream", records=3)
+    texts = [json.loads(row)["event"] for kind, payload in told if kind == frames.LINES for row in payload.splitlines()]
+    assert texts == ["worker 0", "trigger 1", "worker 2"]

@@ -218,6 +218,10 @@ def stream(  # noqa: PLR0917 - called by name
     ] = None,
     follow: Annotated[bool, Query(description="Go on as the log grows.")] = False,  # noqa: FBT002 - a parameter of HTTP
     marks: Annotated[bool, Query(description="NDJSON: tell cursors, in lines of their own.")] = False,  # noqa: FBT002
+    output: Annotated[
+        Literal["ndjson", "text", "none"], Query(description="Frames: what is in them; `none`: only counts.")
+    ] = "ndjson",
+    records: Annotated[int | None, Query(ge=1, lt=2**53, description="End after so many records.")] = None,
 ) -> Response:
     """Read a log, merged. `Accept` chooses the form.
 
@@ -225,6 +229,7 @@ def stream(  # noqa: PLR0917 - called by name
       a `gap`, a `cursor`, a `problem`.
     - `text/plain`: the lines as they were written.
     - `application/json`: a page `{"lines": […], "after": cursor, "end": true|false, "gaps": […]}`.
+    - `application/vnd.logflume.frames`: lines as `output` says, and places to go on from, told apart by lengths.
     - `text/event-stream`: follows; each event holds lines of NDJSON; its id is a cursor, where `Last-Event-ID` goes on.
     """
     shelf = _shelf(request)
@@ -234,20 +239,22 @@ def stream(  # noqa: PLR0917 - called by name
     token = after or request.headers.get("last-event-id")
     if sum(choice is not None for choice in (token, tail)) > 1:
         raise Problem(400, "bad-parameter", "after and tail exclude each other.", parameter="tail")
-    if follow and limit is not None:
-        raise Problem(400, "bad-parameter", "A follow has no limit.", parameter="limit")
+    if follow and (limit is not None or records is not None):
+        raise Problem(400, "bad-parameter", "A follow has no limit.", parameter="limit" if limit else "records")
     if media is Media.JSON:
         if follow:
             raise Problem(400, "bad-parameter", "A JSON page has an end: poll with `after`.", parameter="follow")
         limit = limit or DEFAULT_PAGE
+    form_of_lines = Output[output.upper()] if media is Media.FRAMES else media.output
     wanted = Wanted(
         log=Chosen(log.id, filters.sources_of(log)) if filters.sources else log,
-        how=filters.how(media.output),
+        how=filters.how(form_of_lines),
         media=media,
         after=Cursor.from_token(token, key=shelf.key, log_id=log.id) if token else None,
         since_ns=filters.since_ns(),
         tail=tail,
         limit=limit,
+        records=records,
         follow=follow,
         marks=marks,
         key=shelf.key,
@@ -259,7 +266,7 @@ def stream(  # noqa: PLR0917 - called by name
         return _page(wanted)
     form = Form(media=media, encoding=_encoding(request), live=follow, head_only=request.method == "HEAD")
     if follow and request.method == "GET":
-        kind = (log.id, media.output, *filters.key())
+        kind = (log.id, form_of_lines, *filters.key())
         live: Live = request.app.state.live
         joined = _held(request, Use.FOLLOW, lambda: live.joined(wanted, kind))
         return StreamResponse(joined, replace(form, encoding=None))

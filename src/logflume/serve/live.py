@@ -18,12 +18,14 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from logflume import frames
 from logflume.follow import SETTLE_S, iter_followed
 from logflume.moments import show_moment
 from logflume.seek import find_tail
 from logflume.serve.problems import Problem
 from logflume.serve.pump import Pump
 from logflume.serve.reading import BLOCK_BYTES, HEARTBEAT_S, Media, Reading, Wanted, control, end_told, event, gap_told
+from logflume.until import has_reached
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Hashable
@@ -42,6 +44,8 @@ MAX_FOLLOWS = 256
 _WAIT_S = 1.0
 _MAX_PACE_S = 0.1
 _PACE_S_A_VIEWER = 5e-5
+_OVERTAKEN_S = 10.0
+_OVERTAKEN_POLL_S = 0.02
 _BEGIN_S = 0.5  # so long, at most, is a log looked at for its end, which a busy one does not have
 
 
@@ -60,6 +64,8 @@ class Piece:
             return gap_told(media, self.gap)
         if media is Media.EVENTS:
             return event(self.block, self.token)
+        if media is Media.FRAMES:
+            return frames.lines_told(self.block) + frames.told(frames.CURSOR, {"cursor": self.token})
         return self.block + control("cursor", self.token) if marks else self.block
 
 
@@ -162,6 +168,8 @@ class _Shared:
                     self._tell(self._add, Piece(block, cursor, token))
                     # What comes meanwhile comes as one: each piece costs each viewer a call of the system.
                     time.sleep(min(_MAX_PACE_S, self.viewers * _PACE_S_A_VIEWER))
+                else:
+                    self._tell(self._pass, cursor)
 
     def _tell(self, call: object, *values: object) -> None:
         with suppress(RuntimeError):  # the loop is closed
@@ -181,6 +189,10 @@ class _Shared:
     def _begin(self, here: Cursor) -> None:
         self.here = here
         self._wake()
+
+    def _pass(self, here: Cursor) -> None:
+        """Note that everything up to there was looked at, and nothing of it is for viewers."""
+        self.here = here
 
     def _add(self, piece: Piece) -> None:
         self.here = piece.cursor
@@ -254,13 +266,28 @@ class _Viewer:
 
         Raises:
             CursorExpired: the bytes under the cursor are gone.
+            Problem: the shared follow does not come to the cursor.
         """
+        await self._be_overtaken()
         self._number, self._place = self._shared.count, self._shared.here
         if self._wanted.tail == 0 or (self._place is not None and self._wanted.after == self._place):
             return  # nothing was there
         wanted = replace(self._wanted, until=self._place)
         self._past = Pump(lambda: Reading(wanted))
         await self._past.opened()
+
+    async def _be_overtaken(self) -> None:
+        """Wait until the shared follow is where this one begins: from an earlier place it would tell some lines again.
+
+        Cursors of other processes, and of an earlier run, can be ahead of it for a moment.
+        """
+        after, deadline_s = self._wanted.after, time.monotonic() + _OVERTAKEN_S
+        while after is not None and (here := self._shared.here) is not None and not self._shared.ended:
+            if here == after or await asyncio.to_thread(has_reached, self._wanted.log.sources(), here, after):
+                return
+            if time.monotonic() > deadline_s:
+                raise Problem(503, "log-changed", "The log is not there yet. Ask again.", headers={"Retry-After": "1"})
+            await asyncio.sleep(_OVERTAKEN_POLL_S)
 
     async def iter_bytes(self) -> AsyncIterator[bytes]:
         """Yield what is to be sent."""
@@ -269,6 +296,8 @@ class _Viewer:
                 async for block in self._past:
                     yield block
                 await self.close()
+            if self._wanted.media is Media.FRAMES and self._place is not None:
+                yield self._told_place(self._place)
             async for piece in self._pieces():
                 if piece is None:
                     yield self._heartbeat()
@@ -298,7 +327,13 @@ class _Viewer:
     def _heartbeat(self) -> bytes:
         if self._wanted.media is Media.EVENTS:
             return b": nothing new\n\n"
+        if self._wanted.media is Media.FRAMES:
+            return b"" if self._shared.here is None else self._told_place(self._shared.here)
         return control("time", show_moment(time.time_ns(), 9)) if self._wanted.media is Media.NDJSON else b""
+
+    def _told_place(self, place: Cursor) -> bytes:
+        cursor = place.token(key=self._wanted.key, log_id=self._wanted.log.id)
+        return frames.told(frames.CURSOR, {"cursor": cursor})
 
     async def close(self) -> None:
         """End what is being read."""

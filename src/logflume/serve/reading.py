@@ -4,6 +4,8 @@ Holds: what a merge holds, and the block given out.
 Plan:  a merge, dressed for its media type; ``live`` follows. Whatever is missing is told where the media type has a
        place for it: NDJSON and server-sent events have, text has none.
 
+Frames (``logflume.frames``) hold lines and what is said beside them apart, and say often where to go on.
+
 Beside records, NDJSON has objects with the one key ``logflume``: ``{"logflume": {"gap": …}}`` when something is
 missing, ``{"logflume": {"cursor": "…"}}`` when asked for, ``{"logflume": {"problem": …}}`` as the last line when it
 breaks off, and ``{"logflume": {"time": "…"}}`` when nothing has come for a while.
@@ -12,10 +14,12 @@ breaks off, and ``{"logflume": {"time": "…"}}`` when nothing has come for a wh
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from logflume import frames
 from logflume.merge import iter_merged
 from logflume.records import Output
 from logflume.seek import cursor_at_time, find_tail, iter_lines
@@ -36,9 +40,14 @@ BLOCK_BYTES = 256 * 1024
 """Bytes that are handed on at a time."""
 
 _MARK_EVERY_BYTES = 1024 * 1024  # so many bytes come between two cursors
+_MARK_SHARE = 16  # a cursor, which grows with the number of sources, comes with so many times its own bytes
+_MARK_SOON_S = 0.1  # frames: lines wait no longer for their cursor
+_MARK_ANYWAY_S = 5.0  # frames: where nothing passes a filter, how far it was read is told as often
 
 PAGE_BYTES = 8 * 1024 * 1024
 """A page of JSON ends here, at the end of a record, if not before."""
+
+_NO_LIMIT = 2**63
 
 HEARTBEAT_S = 15.0
 """How long nothing is said while nothing comes: most proxies cut after 60 s."""
@@ -54,10 +63,11 @@ class Media(str, Enum):
     TEXT = "text/plain"
     JSON = "application/json"
     EVENTS = "text/event-stream"
+    FRAMES = frames.MEDIA_TYPE
 
     @property
     def output(self) -> Output:
-        """What the merge gives for it."""
+        """What the merge gives for it, unless something else is asked for, in frames."""
         return Output.TEXT if self is Media.TEXT else Output.NDJSON
 
 
@@ -73,6 +83,7 @@ class Wanted:
         since_ns: begin at this time.
         tail: begin so many lines before the end.
         limit: end after so many lines, at the end of a record.
+        records: end after so many records.
         follow: go on as the log grows; ``live`` does that.
         until: end at this place.
         status: how whoever writes the log stood when it was asked for.
@@ -89,6 +100,7 @@ class Wanted:
     since_ns: int | None = None
     tail: int | None = None
     limit: int | None = None
+    records: int | None = None
     follow: bool = False
     until: Cursor | None = None
     status: LogStatus | None = None
@@ -96,6 +108,11 @@ class Wanted:
     marks: bool = False
     key: bytes = b""
     count: Callable[[Stats, list[Gap]], None] | None = None
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether it ends before the log does."""
+        return self.limit is not None or self.records is not None
 
 
 class Reading:
@@ -120,7 +137,7 @@ class Reading:
             sources = sources_until(sources, wanted.until)
             start = _within(start, sources)
         self._blocks: Merged
-        if wanted.limit is None:
+        if not wanted.is_limited:
             self._blocks = iter_merged(sources, wanted.how, start=start, block_bytes=BLOCK_BYTES)
         else:  # a record at a time, and nothing is read that is not shown
             self._blocks = iter_merged(sources, wanted.how, start=start, block_bytes=1, workers=0)
@@ -148,23 +165,33 @@ class Reading:
         if self._wanted.media is Media.JSON:
             yield from self._page()
             return
+        if self._wanted.media is Media.FRAMES:
+            yield from self._framed()
+            return
         for block in filter(None, self._lines()):
             yield from self._dressed(block)
         yield from self._dressed_end()
 
     def _lines(self) -> Iterator[bytes]:
         """Yield blocks of lines, and b"" when nothing has come for a while."""
-        plain = iter_lines(self._blocks, self._wanted.how, skip=self._skip)
-        return plain if self._wanted.limit is None else self._limited(plain, self._wanted.limit)
+        if self._skip or self._wanted.media is not Media.FRAMES:
+            plain = iter_lines(self._blocks, self._wanted.how, skip=self._skip)
+        else:
+            plain = iter(self._blocks.read_some, None)
+        return self._limited(plain) if self._wanted.is_limited else plain
 
-    def _limited(self, blocks: Iterator[bytes], limit: int) -> Iterator[bytes]:
+    def _limited(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
+        limit, records_left = self._wanted.limit or _NO_LIMIT, self._wanted.records or _NO_LIMIT
         lines = size = given = 0
         gathered: list[bytes] = []
         for block in blocks:
             lines += max(1, block.count(b"\n")) if block else 0
+            records_left -= bool(block)
             gathered.append(block)
             size += len(block)
-            is_full = lines >= limit or (self._wanted.media is Media.JSON and given + size >= PAGE_BYTES)
+            is_full = (
+                lines >= limit or not records_left or (self._wanted.media is Media.JSON and given + size >= PAGE_BYTES)
+            )
             if not block or size >= BLOCK_BYTES or is_full:
                 yield b"".join(gathered)
                 gathered.clear()
@@ -188,6 +215,35 @@ class Reading:
             "gaps": [asdict(gap) for gap in self.gaps[:MAX_GAPS_TOLD]],
         }
         yield b"]," + json.dumps(rest).encode()[1:] + b"\n"
+
+    # frames
+
+    def _framed(self) -> Iterator[bytes]:
+        marked_s = float("-inf")  # the first lines come at once
+        due_bytes = _MARK_EVERY_BYTES
+        for block in self._lines():
+            yield from self._new_gaps()
+            self._unmarked_bytes += len(block)
+            waited_s = time.monotonic() - marked_s
+            is_due = self._unmarked_bytes >= due_bytes or waited_s >= _MARK_ANYWAY_S
+            if is_due or (self._unmarked_bytes and waited_s >= _MARK_SOON_S):
+                mark = self._mark()
+                yield frames.lines_told(block) + mark if block else mark
+                marked_s, due_bytes = time.monotonic(), max(_MARK_EVERY_BYTES, _MARK_SHARE * len(mark))
+            elif block:
+                yield frames.lines_told(block)
+        yield from self._new_gaps()
+        yield self._mark()
+        if self._wanted.until is None:  # else a follow goes on there
+            yield frames.told(frames.END, self._given())
+
+    def _mark(self) -> bytes:
+        self._unmarked_bytes = 0
+        return frames.told(frames.CURSOR, {"cursor": self.cursor(), **self._given()})
+
+    def _given(self) -> dict[str, int]:
+        stats = self._blocks.stats()
+        return {"lines": max(0, stats["lines_out"] - self._skip), "records": stats["records_out"]}
 
     # NDJSON, events
 
@@ -223,6 +279,8 @@ def gap_told(media: Media, gap: Gap) -> bytes:
     """Return what says that something is missing; b"" where there is no place for it."""
     if media is Media.EVENTS:
         return b"event: gap\ndata: " + json.dumps(asdict(gap)).encode() + b"\n\n"
+    if media is Media.FRAMES:
+        return frames.told(frames.GAP, asdict(gap))
     return control("gap", asdict(gap)) if media is Media.NDJSON else b""
 
 
@@ -231,6 +289,8 @@ def end_told(media: Media, status: LogStatus | None) -> bytes:
     told = {"state": status.state.value, "detail": status.detail} if status else {}
     if media is Media.EVENTS:
         return b"event: end\ndata: " + json.dumps(told).encode() + b"\n\n"
+    if media is Media.FRAMES:
+        return frames.told(frames.END, told)
     return control("end", told) if media is Media.NDJSON else b""
 
 
@@ -248,6 +308,8 @@ def broken(media: Media, problem: Problem) -> bytes:
     """Return the last words of an answer that breaks off."""
     if media is Media.EVENTS:
         return b"event: problem\ndata: " + json.dumps(problem.as_json(), default=str).encode() + b"\n\n"
+    if media is Media.FRAMES:
+        return frames.told(frames.PROBLEM, problem.as_json())
     if media is Media.NDJSON:
         return control("problem", json.loads(json.dumps(problem.as_json(), default=str)))
     return b""

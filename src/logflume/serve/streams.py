@@ -175,7 +175,8 @@ class StreamResponse(Response):
     def __init__(self, enter: Callable[[], AbstractAsyncContextManager[AsyncIterator[bytes]]], form: Form) -> None:
         """Describe the answer; ``enter`` opens what is sent."""
         media = form.media.value
-        super().__init__(media_type=media if form.media is Media.NDJSON else f"{media}; charset=utf-8")
+        is_text = form.media in {Media.TEXT, Media.EVENTS}
+        super().__init__(media_type=f"{media}; charset=utf-8" if is_text else media)
         self._enter = enter
         self._form = form
         del self.headers["content-length"]
