@@ -12,6 +12,7 @@ RUST := scripts/with_rust.sh
 export PYO3_PYTHON := $(abspath $(PYTHON))
 PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
 
+PYTHON_SOURCES := $(shell find src -name '*.py' -o -name '*.pyi')
 RUST_SOURCES := $(shell find rust -name target -prune -o \( -name '*.rs' -o -name 'Cargo.*' \) -print)
 
 ##@ Every day
@@ -39,12 +40,23 @@ $(VENV)/.built: pyproject.toml $(RUST_SOURCES) $(VENV)/.tools
 	@touch $@
 
 .PHONY: test
-test: $(VENV)/.built packages ## pass every test: lint, the core's, pytest (TESTS="tests/unit -k cursor": some of pytest)
+test: $(VENV)/.built packages airflow ## pass every test: lint, the core's, pytest (TESTS="tests/unit -k cursor": some of pytest)
 	@scripts/check.sh all $(TESTS)
 
 .PHONY: packages
 packages: ## install what tests need from Debian (as root; else say what is missing)
 	@scripts/install_packages.sh scripts/debian_packages.txt
+
+.PHONY: airflow
+airflow: .venv-airflow/.logflume ## Apache Airflow in an environment of its own, with logflume in it (tests and benchmarks use it)
+
+.venv-airflow/.tools: tests/data/airflow/constraints.txt scripts/install_airflow.sh
+	@scripts/install_airflow.sh .venv-airflow $<
+	@touch $@
+
+.venv-airflow/.logflume: .venv-airflow/.tools $(VENV)/.built pyproject.toml $(PYTHON_SOURCES)
+	@scripts/install_here.sh .venv-airflow
+	@touch $@
 
 .PHONY: lint
 lint: $(VENV)/.built ## ruff, mypy, rustfmt, clippy

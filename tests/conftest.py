@@ -15,6 +15,9 @@ from hypothesis import settings
 
 Require = Callable[[str], None]
 
+# Run beside Airflow, in another environment: tests/integration/test_airflow_contract.py.
+collect_ignore = ["airflow"]
+
 # A property test has no deadline: a loaded machine is no bug. CI tries the same examples each time.
 settings.register_profile("here", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)

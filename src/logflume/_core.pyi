@@ -170,3 +170,10 @@ class Generator:
     @property
     def expected_bytes(self) -> int: ...
     def next_block(self, source: int, max_bytes: int) -> bytes: ...  # whole records; b"" at the end
+
+@final
+class Messages:
+    """Blocks of NDJSON as Airflow's clients expect messages: `event` is a string, `timestamp` RFC 3339 or null."""
+
+    def __init__(self, *, zone: str = "UTC") -> None: ...  # ValueError: no such zone
+    def convert(self, block: bytes) -> bytes: ...  # of whole lines as a Merger gives them; itself if it is fine

@@ -7,6 +7,7 @@ closed. Bytes come in blocks of any size, cut anywhere: finding lines is the cor
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -94,6 +95,20 @@ class Source(Protocol):
     def peek_identity(self) -> Identity | None:
         """Identity of the first bytes there are; None when there are none or it cannot be read."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one place answers when it is asked for the log of a task's try: an executor, a remote store, a log server.
+
+    Attributes:
+        messages: what is told to people beside the log, a sentence each, without secrets: where it was found, or why
+            it was not and what to do.
+        sources: what can be read; the same name for the same thing at each call, so that a cursor goes on.
+    """
+
+    messages: list[str] = field(default_factory=list)
+    sources: list[Source] = field(default_factory=list)
 
 
 @runtime_checkable

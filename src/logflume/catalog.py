@@ -109,7 +109,7 @@ class ByName:
         """Return the attempt's file, or the live file of a rotated set."""
         if name.startswith("attempt=") and (attempt := _ATTEMPT.fullmatch(name)):
             return attempt[1]
-        live = _live_name(name)
+        live = live_name(name)
         return live if live.endswith(_LOG_ENDINGS) and not live.startswith(".") else None
 
     def merges_folders(self, depth: int) -> bool:
@@ -126,7 +126,7 @@ class EveryFile(ByName):
 
     def file_part(self, depth: int, name: str) -> str | None:
         """Return the live file of a rotated set."""
-        live = _live_name(name)
+        live = live_name(name)
         return None if live.startswith(".") or live.lower().endswith(_NO_LOG_ENDINGS) else live
 
     def gathers(self, depth: int, part: str) -> bool:
@@ -165,7 +165,7 @@ class ByPattern:
         """Return the live file's name with its starred fields as ``*``, when it fits."""
         if depth != len(self._names) - 1:
             return None
-        return self._names[depth].part(_live_name(name)) or self._names[depth].part(name)
+        return self._names[depth].part(live_name(name)) or self._names[depth].part(name)
 
     def merges_folders(self, depth: int) -> bool:
         """Folders that differ in a starred field are merged."""
@@ -289,7 +289,7 @@ class FolderCatalog:
         try:
             for name, is_folder in self._iter_names(folder):
                 if not is_folder and self._layout.file_part(place.depth, name) == parts[0]:
-                    live = _live_name(name)
+                    live = live_name(name)
                     is_rotated = self._layout.file_part(place.depth, live) == parts[0]
                     yield os.path.join(folder, live if is_rotated else name)
         except _GONE:
@@ -522,7 +522,7 @@ def _sources_of(given: list[str]) -> list[LocalSource]:
         found.setdefault(file.key, file)
         if len(found) > MAX_SOURCES:
             raise UsageError(f"more than {MAX_SOURCES} files for one log: name a folder further down, or fewer files")
-    files = [file for key, file in found.items() if _live_name(key) == key or _live_name(key) not in found]
+    files = [file for key, file in found.items() if live_name(key) == key or live_name(key) not in found]
     return [LocalSource(at.path, root=at.root, name=_name_within(common, at.path)) for at in files]
 
 
@@ -564,7 +564,7 @@ def _id_of(given: list[str]) -> str:
     return f"{_shown(os.path.commonpath(given))}#{digest}"
 
 
-def _live_name(name: str) -> str:
+def live_name(name: str) -> str:
     """Return the name of the live file whose rotated set a file is of; its own when it is live."""
     if not name.endswith(_ROTATED_ENDINGS):  # as a million files are not
         return name

@@ -43,6 +43,8 @@ HOMES: dict[str, tuple[str, ...]] = {
     "jwt": ("serve",),
     "prometheus_client": ("serve",),
     "pydantic": ("serve",),
+    # Airflow's messages are written by it.
+    "pydantic_core": ("airflow",),
     "rich": ("cli",),
     "starlette": ("serve",),
     # The same; Python has the second from 3.11 on.

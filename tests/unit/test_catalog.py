@@ -174,14 +174,14 @@ def test_a_rotated_set_is_one_source(tmp_path: Path) -> None:
 )
 def test_rotated_sets_are_those_of_the_local_source(start: str, end: str) -> None:
     """What the catalog takes for the live file of a name is a file whose rotated set has that name."""
-    from logflume.catalog import _live_name
+    from logflume.catalog import live_name
     from logflume.sources.local import rotated_set
 
     name = start.replace("/", "_") + end
     assume(name not in {".", ".."})
-    live = _live_name(name)
+    live = live_name(name)
     assert [path.name for path in rotated_set(live, [name])] == [name]
-    assert _live_name(live) == live
+    assert live_name(live) == live
 
 
 def test_sources_are_those_of_now(tmp_path: Path) -> None:

@@ -21,7 +21,9 @@ pub enum Value<'a> {
     Text(&'a [u8]),
     /// A number.
     Number(&'a [u8]),
-    /// Anything else: null, true, an object, a string with escapes …
+    /// A string with escapes.
+    Escaped,
+    /// Anything else: null, true, an object …
     Other,
 }
 
@@ -100,7 +102,7 @@ impl<'a> Walk<'a> {
         match self.peek()? {
             b'"' => {
                 let text = self.string()?;
-                Some(if text.escaped { Value::Other } else { Value::Text(&self.text[text.start..text.end]) })
+                Some(if text.escaped { Value::Escaped } else { Value::Text(&self.text[text.start..text.end]) })
             }
             b'-' | b'0'..=b'9' => {
                 self.number()?;
@@ -459,7 +461,7 @@ mod tests {
             let value = match value {
                 Value::Text(text) => format!("'{}'", String::from_utf8_lossy(text)),
                 Value::Number(text) => String::from_utf8_lossy(text).into_owned(),
-                Value::Other => "?".into(),
+                Value::Escaped | Value::Other => "?".into(),
             };
             self.0.push(format!("{}={value}", String::from_utf8_lossy(key)));
         }

@@ -12,6 +12,7 @@ pub mod json;
 pub mod level;
 pub mod masks;
 pub mod merge;
+pub mod messages;
 pub mod render;
 pub mod scan;
 pub mod stamp;

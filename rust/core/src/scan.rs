@@ -785,7 +785,7 @@ impl<'a> Visit<'a> for TimeFinder<'_> {
         self.found = match value {
             Value::Text(text) => self.stamps.of_json_str(text),
             Value::Number(token) => self.stamps.of_json_number(token),
-            Value::Other => None,
+            Value::Escaped | Value::Other => None,
         };
     }
 }
@@ -806,7 +806,7 @@ impl<'a> Visit<'a> for LevelFinder {
             Value::Text(text) => level::from_json_str(text),
             Value::Number(token) if key == b"levelno" => level::from_python_levelno(token),
             Value::Number(token) => level::from_json_number(token),
-            Value::Other => Level::Unknown,
+            Value::Escaped | Value::Other => Level::Unknown,
         };
     }
 }

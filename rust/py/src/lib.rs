@@ -7,6 +7,7 @@
 mod generate;
 mod index;
 mod merge;
+mod messages;
 
 use pyo3::prelude::*;
 
@@ -18,6 +19,8 @@ mod _core {
     use crate::index::Index;
     #[pymodule_export]
     use crate::merge::{Batch, Filter, Merger, Prescan, Prescanner, Scanner};
+    #[pymodule_export]
+    use crate::messages::Messages;
 
     use pyo3::prelude::*;
 

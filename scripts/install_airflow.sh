@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Install Apache Airflow, and pytest to test in its company: `scripts/install_airflow.sh DIR CONSTRAINTS`.
+# CONSTRAINTS is a pip freeze of a working environment; it names the version.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+dir=$1
+constraints=$2
+version=$(sed -n 's/^apache-airflow-core==//p' "$constraints")
+pytest=$(sed -n 's/^ *"\(pytest\(-timeout\)\?==[^"]*\)",$/\1/p' pyproject.toml)
+
+scripts/make_venv.sh "$dir"
+echo "installing Airflow $version (about a minute, once) …"
+# shellcheck disable=SC2086 # two words
+"$dir/bin/python" -m pip --quiet --disable-pip-version-check install --constraint "$constraints" \
+    "apache-airflow==$version" apache-airflow-providers-standard $pytest
