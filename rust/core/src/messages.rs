@@ -244,7 +244,8 @@ fn is_rfc3339(text: &[u8]) -> bool {
     match rest {
         b"Z" => true,
         [b'+' | b'-', h1, h2, b':', m1, m2] => {
-            let pair = |tens: &u8, ones: &u8| (tens.is_ascii_digit() && ones.is_ascii_digit()).then(|| [*tens, *ones]);
+            let pair =
+                |tens: &u8, ones: &u8| (tens.is_ascii_digit() && ones.is_ascii_digit()).then_some([*tens, *ones]);
             pair(h1, h2).is_some_and(|hour| hour <= *b"23") && pair(m1, m2).is_some_and(|minute| minute <= *b"59")
         }
         _ => false,
