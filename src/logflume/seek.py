@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from logflume.cursor import Cursor, Mark
-from logflume.errors import SourceFailed
+from logflume.errors import CursorExpired, SourceFailed
 from logflume.merge import How, iter_merged, where
 from logflume.records import Dedup, Output
 
@@ -96,6 +96,29 @@ def cursor_at_time(sources: Sequence[Source], ts_ns: int, how: How | None = None
     """
     times = _Times(how or How())
     return _cursor(_mark_at_time(times, source, ts_ns) for source in sources)
+
+
+def still_there(sources: Sequence[Source], cursor: Cursor) -> Cursor:
+    """Return the oldest place to go on from after an expired cursor: the same in sources that still have its bytes.
+
+    Others are read from the first byte that they have; those that are gone are left out. A merge that starts there
+    gives no record of the former again.
+    """
+    known = {mark.source: mark for mark in cursor.marks}
+    kept = [known[source.name] for source in sources if source.name in known and _holds(source, known[source.name])]
+    return Cursor(tuple(kept))
+
+
+def _holds(source: Source, mark: Mark) -> bool:
+    """Tell whether a source still has the bytes before a mark; one that cannot be read may have them."""
+    try:
+        if mark.position is not None:
+            source.open(mark.position).close()
+    except CursorExpired:
+        return False
+    except SourceFailed:
+        return True
+    return True
 
 
 def find_tail(sources: Sequence[Source], lines: int, how: How | None = None) -> Place:

@@ -1,4 +1,4 @@
-"""Sources that end at a place of a cursor: what was there when it was taken, and nothing since; which of two is later.
+"""Sources that end at a place of a cursor, or where they end now, and give nothing since; which of two is later.
 
 Invariant: a reader gives the bytes before the place and no byte after it, whatever has been written meanwhile. A merge
 of such sources gives the records that were given out before that cursor, and no others.
@@ -14,7 +14,7 @@ from logflume.abc import BLOCK_BYTES
 from logflume.errors import CursorExpired, SourceFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
     from typing_extensions import Self
@@ -23,11 +23,31 @@ if TYPE_CHECKING:
     from logflume.cursor import Cursor
     from logflume.records import Gap, Identity, Position
 
+    Surplus = Callable[[Reader, int], int]
+
 
 def sources_until(sources: Sequence[Source], end: Cursor) -> list[Source]:
     """Return the sources that had given anything at a cursor, each ending there."""
     ends = {mark.source: mark.position for mark in end.marks if mark.position is not None}
-    return [_Until(source, ends[source.name]) for source in sources if source.name in ends]
+    return [_Until(source, _behind(ends[source.name])) for source in sources if source.name in ends]
+
+
+def sources_now(sources: Sequence[Source]) -> list[Source]:
+    """Return the sources, each ending where it ends at this moment; one whose size nobody knows ends when it does."""
+    sizes = [(source, source.peek_size()) for source in sources]
+    return [source if size is None else _Until(source, _beyond(size), size) for source, size in sizes]
+
+
+def _behind(end: Position) -> Surplus:
+    def surplus(reader: Reader, offset: int) -> int:
+        here = reader.position(offset)
+        return here.offset - end.offset if here.identity.key == end.identity.key else -1
+
+    return surplus
+
+
+def _beyond(size: int) -> Surplus:
+    return lambda _, offset: offset - size
 
 
 def has_reached(sources: Sequence[Source], here: Cursor, there: Cursor) -> bool:
@@ -68,9 +88,10 @@ def _start_of(source: Source, here: Position) -> int:
 class _Until:
     """A source up to a position."""
 
-    def __init__(self, source: Source, end: Position) -> None:
+    def __init__(self, source: Source, surplus: Surplus, size: int | None = None) -> None:
         self._source = source
-        self._end = end
+        self._surplus = surplus
+        self._size = size
 
     @property
     def name(self) -> str:
@@ -84,11 +105,11 @@ class _Until:
 
     def open(self, start: int | Position = 0) -> Reader:
         """Open it."""
-        return _UntilReader(self._source.open(start), self._end)
+        return _UntilReader(self._source.open(start), self._surplus)
 
     def peek_size(self) -> int | None:
-        """Not known without opening it."""
-        return None
+        """What it has up to there; not known of a place of a cursor without opening it."""
+        return self._size
 
     def peek_identity(self) -> Identity | None:
         """That of the source."""
@@ -98,9 +119,9 @@ class _Until:
 class _UntilReader:
     """A reader up to a position."""
 
-    def __init__(self, reader: Reader, end: Position) -> None:
+    def __init__(self, reader: Reader, surplus: Surplus) -> None:
         self._reader = reader
-        self._end = end
+        self._surplus_of = surplus
         self._offset = reader.start
         self._ended = self._surplus() >= 0
 
@@ -130,8 +151,7 @@ class _UntilReader:
 
     def _surplus(self) -> int:
         """How many bytes behind the end it has come; below 0 before it, and in another file."""
-        here = self._reader.position(self._offset)
-        return here.offset - self._end.offset if here.identity.key == self._end.identity.key else -1
+        return self._surplus_of(self._reader, self._offset)
 
     def position(self, offset: int) -> Position:
         """Name an offset."""

@@ -5,52 +5,32 @@ Invariant: no route blocks the event loop, reads more than it is bounded to, or 
 
 from __future__ import annotations
 
-import json
-import time
 from contextlib import asynccontextmanager, closing
-from dataclasses import asdict, replace
-from functools import partial
-from itertools import islice
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 
 from logflume.cursor import Cursor
-from logflume.errors import SourceFailed
-from logflume.moments import parse_moment, show_moment
-from logflume.records import Level, Output
-from logflume.seek import tail as tail_of
+from logflume.records import Output
 from logflume.serve import problems
-from logflume.serve.callers import Refused
+from logflume.serve.asked import LogId, guard_of, held, shelf_of
 from logflume.serve.limits import Use
 from logflume.serve.live import Live
+from logflume.serve.meta import Waits, list_logs, meta
+from logflume.serve.places import locate, rows, summary
 from logflume.serve.problems import Problem
-from logflume.serve.query import MAX_LIMIT, Chosen, Filters
-from logflume.serve.reading import HEARTBEAT_S, Media, Reading, Wanted, as_items
+from logflume.serve.query import MAX_LIMIT, Chosen, WantedFilters
+from logflume.serve.raw import raw
+from logflume.serve.reading import Media, Reading, Wanted
 from logflume.serve.searching import MAX_HITS, MAX_SEARCH_S, Searching, Sought
-from logflume.serve.streams import BrokenOff, Form, StreamResponse, encoding_for, pumped
+from logflume.serve.streams import Form, StreamResponse, encoding_for, pumped
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import AsyncIterator
 
-    from logflume.abc import Source
-    from logflume.index import LogIndex
-    from logflume.seek import Place
-    from logflume.serve.callers import Caller
     from logflume.serve.guard import Guard
-    from logflume.serve.limits import Pace
     from logflume.serve.shelf import Shelf
-
-    Enter = Callable[[], AbstractAsyncContextManager[AsyncIterator[bytes]]]
-
-MAX_LOGS = 1000
-"""Logs on one page of the list."""
-
-MAX_ROWS = 1000
-"""Lines in one answer of ``rows``."""
-
-MAX_SUMMARY_BUCKETS = 2000
 
 DEFAULT_PAGE = 1000
 """Lines of a JSON page where no limit is given."""
@@ -62,9 +42,6 @@ merged by time; its id is a path. Every answer is bounded; errors are problem de
 Read a log: `curl http://127.0.0.1:8793/api/v1/logs/LOG/stream`. Follow it: `…/stream?follow=true`. Look at any part
 of it: `…/rows?from=1000&n=50`.
 """
-
-LogId = Annotated[str, Path(max_length=4096, description="The id of a log, as the list gives it.")]
-WantedFilters = Annotated[Filters, Depends()]
 
 
 def create_app(shelf: Shelf, guard: Guard) -> FastAPI:
@@ -90,6 +67,7 @@ def create_app(shelf: Shelf, guard: Guard) -> FastAPI:
     )
     app.state.shelf = shelf
     app.state.live = Live(shelf.key)
+    app.state.waits = Waits(shelf)
     app.state.guard = guard
     problems.install(app)
     guard.install(app)
@@ -98,6 +76,7 @@ def create_app(shelf: Shelf, guard: Guard) -> FastAPI:
     logs.add_api_route("", list_logs, methods=["GET", "HEAD"], tags=["logs"])
     one = "/{log_id:path}"
     logs.add_api_route(f"{one}/stream", stream, methods=["GET", "HEAD"], tags=["read"], response_class=Response)
+    logs.add_api_route(f"{one}/raw", raw, methods=["GET", "HEAD"], tags=["read"], response_class=Response)
     logs.add_api_route(f"{one}/search", search, methods=["GET", "HEAD"], tags=["read"], response_class=Response)
     logs.add_api_route(f"{one}/rows", rows, methods=["GET", "HEAD"], tags=["read"], response_class=Response)
     logs.add_api_route(f"{one}/locate", locate, methods=["GET", "HEAD"], tags=["read"])
@@ -112,99 +91,6 @@ def create_app(shelf: Shelf, guard: Guard) -> FastAPI:
 async def _healthz() -> dict[str, str]:
     """Say that the process answers."""
     return {"status": "ok"}
-
-
-def _shelf(request: Request) -> Shelf:
-    shelf: Shelf = request.app.state.shelf
-    return shelf
-
-
-def _guard(request: Request) -> Guard:
-    guard: Guard = request.app.state.guard
-    return guard
-
-
-def _held(request: Request, use: Use, enter: Enter) -> Enter:
-    """Return what enters the same within the limits of the caller, as long as the caller still counts."""
-    guard, caller = _guard(request), request.state.caller
-
-    @asynccontextmanager
-    async def entered() -> AsyncIterator[AsyncIterator[bytes]]:
-        with guard.limits.using(caller, use) as pace:
-            async with enter() as blocks:
-                yield _paced(blocks, pace, partial(guard.gate.recheck, caller))
-
-    return entered
-
-
-async def _paced(
-    blocks: AsyncIterator[bytes], pace: Pace, recheck: Callable[[], Awaitable[None]]
-) -> AsyncIterator[bytes]:
-    checked_s = time.monotonic()
-    async for block in blocks:
-        if time.monotonic() - checked_s >= HEARTBEAT_S:
-            try:
-                await recheck()
-            except Refused as refused:
-                raise BrokenOff from refused
-            checked_s = time.monotonic()
-        await pace.wait_for(len(block))
-        yield block
-
-
-def list_logs(
-    request: Request,
-    prefix: Annotated[str, Query(max_length=4096, description="Only ids that start so.")] = "",
-    after: Annotated[str, Query(max_length=4096, description="Only ids after this one: the `after` of a page.")] = "",
-    limit: Annotated[int, Query(ge=1, le=MAX_LOGS)] = 100,
-) -> dict[str, Any]:
-    """List logs in the order of their ids, a page at a time; `after` is null on the last one."""
-    caller: Caller = request.state.caller
-    found: list[str] = []
-    for narrow in caller.narrow(prefix):
-        logs = (log.id for log in _shelf(request).catalog.iter_logs(narrow, after) if caller.may_read(log.id))
-        found += islice(logs, limit + 1)
-    found = sorted(set(found))[: limit + 1]
-    return {
-        "logs": [{"id": log_id} for log_id in found[:limit]],
-        "after": found[limit - 1] if len(found) > limit else None,
-    }
-
-
-def meta(request: Request, log_id: LogId) -> dict[str, Any]:
-    """Tell what a log is made of. `lines.exact` is false while the index has not reached the end."""
-    shelf = _shelf(request)
-    log = shelf.find(log_id)
-    index, status = shelf.index(log), shelf.status(log)
-    totals, progress, timeline = index.totals, index.progress, index.counts(1)
-    return {
-        "id": log.id,
-        "state": status.state.value,
-        "state_detail": status.detail,
-        "written": None if status.written_ns is None else show_moment(status.written_ns, 9),
-        "bytes": progress.total_bytes,
-        "lines": {"count": totals.lines, "exact": progress.complete},
-        "records": totals.records,
-        "first": None if timeline is None else show_moment(timeline.first_ns, 9),
-        "last": None if totals.last_ns is None else show_moment(totals.last_ns, 9),
-        "levels": _levels(totals.levels),
-        "index": asdict(progress),
-        "sources": [_source(source) for source in log.sources()],
-    }
-
-
-def _source(source: Source) -> dict[str, Any]:
-    """Open a source to hear what it answers."""
-    try:
-        with source.open() as reader:
-            gaps = list(reader.gaps)
-    except SourceFailed as failure:
-        return {"name": source.name, "state": "failed", "bytes": None, "gaps": [asdict(failure.gap)]}
-    return {"name": source.name, "state": "ok", "bytes": source.peek_size(), "gaps": [asdict(gap) for gap in gaps]}
-
-
-def _levels(counts: tuple[int, ...]) -> dict[str, int]:
-    return {level.name.lower(): counts[level] for level in Level}
 
 
 def stream(  # noqa: PLR0917 - called by name
@@ -232,7 +118,7 @@ def stream(  # noqa: PLR0917 - called by name
     - `application/vnd.logflume.frames`: lines as `output` says, and places to go on from, told apart by lengths.
     - `text/event-stream`: follows; each event holds lines of NDJSON; its id is a cursor, where `Last-Event-ID` goes on.
     """
-    shelf = _shelf(request)
+    shelf = shelf_of(request)
     media = _media(request)
     log = shelf.find(log_id)
     follow = follow or media is Media.EVENTS
@@ -260,7 +146,7 @@ def stream(  # noqa: PLR0917 - called by name
         key=shelf.key,
         status=shelf.status(log) if media is Media.JSON else None,
         ended=shelf.end_of(log) if follow else None,
-        count=_guard(request).metrics.new_reading().update,
+        count=guard_of(request).metrics.new_reading().update,
     )
     if media is Media.JSON:
         return _page(wanted)
@@ -268,9 +154,9 @@ def stream(  # noqa: PLR0917 - called by name
     if follow and request.method == "GET":
         kind = (log.id, form_of_lines, *filters.key())
         live: Live = request.app.state.live
-        joined = _held(request, Use.FOLLOW, lambda: live.joined(wanted, kind))
+        joined = held(request, Use.FOLLOW, lambda: live.joined(wanted, kind))
         return StreamResponse(joined, replace(form, encoding=None))
-    return StreamResponse(_held(request, Use.READ, lambda: pumped(lambda: Reading(wanted), form)), form)
+    return StreamResponse(held(request, Use.READ, lambda: pumped(lambda: Reading(wanted), form)), form)
 
 
 def _page(wanted: Wanted) -> Response:
@@ -297,7 +183,7 @@ def search(  # noqa: PLR0917 - called by name
     `{"seq", "rows"}` is a hit: the ordinal of its first line, and its lines. `{"progress": {"hits", "seq", "bytes"}}`
     comes now and then; `{"done": {"hits", "whole", "seq", "after", …}}` at the end. Leave, and the search stops.
     """
-    shelf = _shelf(request)
+    shelf = shelf_of(request)
     log = shelf.find(log_id)
     sought = Sought(
         log_id=log.id,
@@ -307,12 +193,12 @@ def search(  # noqa: PLR0917 - called by name
         line=seq if after else 0,
         max_hits=limit,
         max_s=seconds,
-        budget=_guard(request).limits.new_budget(),
+        budget=guard_of(request).limits.new_budget(),
         key=shelf.key,
     )
     is_head = request.method == "HEAD"
     form = Form(media=Media.NDJSON, encoding=_encoding(request), live=True, head_only=is_head)
-    return StreamResponse(_held(request, Use.SEARCH, lambda: pumped(lambda: Searching(sought), form)), form)
+    return StreamResponse(held(request, Use.SEARCH, lambda: pumped(lambda: Searching(sought), form)), form)
 
 
 def _media(request: Request) -> Media:
@@ -339,85 +225,3 @@ def _named(name: str) -> list[Media]:
     if name == "text/*":
         return [Media.TEXT]
     return [media for media in Media if media.value == name]
-
-
-def rows(
-    request: Request,
-    log_id: LogId,
-    from_: Annotated[
-        int,
-        Query(alias="from", ge=-MAX_LIMIT, lt=2**53, description="Ordinal of the first line; below 0: from the end."),
-    ] = 0,
-    n: Annotated[int, Query(ge=1, le=MAX_ROWS)] = 100,
-) -> Response:
-    """Return lines by their place in the merged log, as JSON objects.
-
-    `from` is null where it is not known yet (asked for from the end while the index has not reached it).
-    """
-    shelf = _shelf(request)
-    log = shelf.find(log_id)
-    index = shelf.index(log)
-    total, complete = index.totals.lines, index.progress.complete
-    first: int | None
-    if from_ < 0 and not complete:
-        first, blocks = None, list(tail_of(log.sources(), min(-from_, n)))
-    else:
-        first = max(0, total + from_) if from_ < 0 else from_
-        _require_covered(index, first)
-        blocks = list(index.iter_rows(first, n, Output.NDJSON))
-    lines = as_items(b"".join(blocks))
-    head = {"from": first, "lines": {"count": total, "exact": complete}}
-    return Response(json.dumps(head)[:-1].encode() + b',"rows":[' + lines + b"]}\n", media_type="application/json")
-
-
-def _require_covered(index: LogIndex, line: int) -> None:
-    progress = index.progress
-    if line > 0 and line >= index.totals.lines and not progress.complete:
-        headers = {"Retry-After": str(problems.RETRY_S)}
-        detail = "The index has not reached this line yet."
-        raise Problem(503, "not-indexed-yet", detail, headers=headers, index=asdict(progress))
-
-
-def locate(  # noqa: PLR0917 - called by name
-    request: Request,
-    log_id: LogId,
-    seq: Annotated[int | None, Query(ge=0, lt=2**53, description="A line; with `error`, where to look from.")] = None,
-    ts: Annotated[str | None, Query(max_length=64, description="The first record of this time or later.")] = None,
-    error: Annotated[Literal["next", "previous"] | None, Query(description="The next error at or after `seq`.")] = None,
-    level: Annotated[Literal["warning", "error", "critical"], Query(description="What counts as one.")] = "error",
-) -> dict[str, Any]:
-    """Find a line: by time, or the next or previous error. `seq` is null when there is none."""
-    shelf = _shelf(request)
-    log = shelf.find(log_id)
-    index = shelf.index(log)
-    place: Place | None
-    if error is not None:
-        look = index.next_error if error == "next" else index.previous_error
-        place = look(seq or 0, Level[level.upper()])
-    elif ts is not None:
-        place = index.locate_time(parse_moment(ts, now_ns=index.totals.last_ns or 0))
-    elif seq is not None:
-        place = index.locate_line(min(seq, index.totals.lines))
-    else:
-        raise Problem(400, "bad-parameter", "One of seq, ts and error is needed.", parameter="seq")
-    return {
-        "seq": None if place is None else place.line,
-        "after": None if place is None or place.skip_lines else place.cursor.token(key=shelf.key, log_id=log.id),
-        "index": asdict(index.progress),
-    }
-
-
-def summary(
-    request: Request, log_id: LogId, buckets: Annotated[int, Query(ge=1, le=MAX_SUMMARY_BUCKETS)] = 240
-) -> dict[str, Any]:
-    """Count records by time and level, as far as the index reaches."""
-    shelf = _shelf(request)
-    index = shelf.index(shelf.find(log_id))
-    timeline = index.counts(buckets)
-    return {
-        "first": None if timeline is None else show_moment(timeline.first_ns, 9),
-        "step_ns": None if timeline is None else timeline.step_ns,
-        "levels": [level.name.lower() for level in Level],
-        "buckets": [] if timeline is None else timeline.levels,
-        "index": asdict(index.progress),
-    }

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from fastapi import Query
+from fastapi import Depends, Query
 
 from logflume.errors import UsageError
 from logflume.merge import How, where
@@ -73,6 +73,14 @@ class Filters:
         """Return the time to start at."""
         return _moment("since", self.since)
 
+    def chooses_records(self) -> bool:
+        """Tell whether some records of the sources are left out."""
+        return any([self.since, self.until, self.level, self.q, self.regex])
+
+    def resolved(self) -> tuple[object, ...]:
+        """Return what tells apart what is left now: a time such as `15m` before now is another one at each moment."""
+        return (*self.key(), self.since_ns(), _moment("until", self.until))
+
     def sources_of(self, log: Log) -> list[Source]:
         """Return the sources that are wanted."""
         there = log.sources()
@@ -86,7 +94,7 @@ class Filters:
 
     def _filter(self) -> _core.Filter | None:
         until_ns = _moment("until", self.until)
-        if not any([self.since, self.until, self.level, self.q, self.regex]):
+        if not self.chooses_records():
             return None
         return where(
             since_ns=self.since_ns(),
@@ -96,6 +104,9 @@ class Filters:
             regex=self.regex,
             ignore_case=self.ignore_case,
         )
+
+
+WantedFilters = Annotated[Filters, Depends()]
 
 
 @dataclass(frozen=True)

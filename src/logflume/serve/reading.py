@@ -20,9 +20,10 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from logflume import frames
+from logflume.errors import CursorExpired, SourceFailed
 from logflume.merge import iter_merged
 from logflume.records import Output
-from logflume.seek import cursor_at_time, find_tail, iter_lines
+from logflume.seek import cursor_at_time, find_tail, iter_lines, still_there
 from logflume.until import sources_until
 
 if TYPE_CHECKING:
@@ -131,7 +132,15 @@ class Reading:
         self._wanted = wanted
         self._told = 0
         self._unmarked_bytes = 0
-        sources = wanted.log.sources()
+        try:
+            self._open(wanted, wanted.log.sources())
+        except CursorExpired as expired:
+            if wanted.after is not None:
+                left = still_there(wanted.log.sources(), wanted.after)
+                expired.oldest = left.token(key=wanted.key, log_id=wanted.log.id) if left.marks else None
+            raise
+
+    def _open(self, wanted: Wanted, sources: list[Source]) -> None:
         start, self._skip = _start(wanted, sources)
         if wanted.until is not None:
             sources = sources_until(sources, wanted.until)
@@ -160,7 +169,7 @@ class Reading:
     def __iter__(self) -> Iterator[bytes]:
         """Yield it dressed for its media type."""
         if self._wanted.media is Media.TEXT:
-            yield from filter(None, self._lines())
+            yield from self._text()
             return
         if self._wanted.media is Media.JSON:
             yield from self._page()
@@ -171,6 +180,17 @@ class Reading:
         for block in filter(None, self._lines()):
             yield from self._dressed(block)
         yield from self._dressed_end()
+
+    def _text(self) -> Iterator[bytes]:
+        """Yield it; text has no place to tell in what went missing on the way, and so it has no end then.
+
+        Raises:
+            SourceFailed: something has.
+        """
+        known = len(self.gaps)
+        yield from filter(None, self._lines())
+        if len(self.gaps) > known:
+            raise SourceFailed(self.gaps[-1])
 
     def _lines(self) -> Iterator[bytes]:
         """Yield blocks of lines, and b"" when nothing has come for a while."""

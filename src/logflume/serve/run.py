@@ -7,6 +7,7 @@ Invariant: who is refused by the settings is told before anything listens. A sig
 from __future__ import annotations
 
 import contextlib
+import logging
 import multiprocessing
 import signal
 import socket
@@ -108,6 +109,7 @@ def _key(settings: Settings, cache: IndexCache) -> bytes:
 
 def _serve_here(settings: Settings, listening: socket.socket, metrics_folder: Path | None) -> None:
     app, guard = application(settings, metrics_folder)
+    logging.getLogger("uvicorn.error").addFilter(_is_news)
     config = uvicorn.Config(
         app,
         log_level="warning",
@@ -123,6 +125,11 @@ def _serve_here(settings: Settings, listening: socket.socket, metrics_folder: Pa
         uvicorn.Server(config).run(sockets=[listening])
     finally:
         guard.close()
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Leave out that an answer has no end: we cut it on purpose, and the access log has it."""
+    return "without completing response" not in record.getMessage()
 
 
 class _Processes:

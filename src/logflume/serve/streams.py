@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import zstandard
@@ -22,7 +22,7 @@ from logflume.serve.pump import Pump
 from logflume.serve.reading import Media, broken
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
     from contextlib import AbstractAsyncContextManager
 
     from starlette.types import Receive, Scope, Send
@@ -161,12 +161,16 @@ class Form:
         encoding: how they are compressed; None: not.
         live: each block is to be read at once.
         head_only: the headers alone are wanted.
+        status: of HTTP.
+        headers: beside those that every stream has; a ``Content-Length`` is what will be sent, or less when it is cut.
     """
 
     media: Media
     encoding: str | None
     live: bool = False
     head_only: bool = False
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class StreamResponse(Response):
@@ -176,7 +180,8 @@ class StreamResponse(Response):
         """Describe the answer; ``enter`` opens what is sent."""
         media = form.media.value
         is_text = form.media in {Media.TEXT, Media.EVENTS}
-        super().__init__(media_type=f"{media}; charset=utf-8" if is_text else media)
+        media_type = f"{media}; charset=utf-8" if is_text else media
+        super().__init__(status_code=form.status, media_type=media_type)
         self._enter = enter
         self._form = form
         del self.headers["content-length"]
@@ -185,6 +190,7 @@ class StreamResponse(Response):
         self.headers["X-Accel-Buffering"] = "no"  # nginx would wait for 8 KiB
         if form.encoding:
             self.headers["Content-Encoding"] = form.encoding
+        self.headers.update(form.headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it.

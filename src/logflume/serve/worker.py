@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import re
 import warnings
 from dataclasses import dataclass
 from email.utils import formatdate
@@ -28,6 +27,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from logflume.errors import UsageError
+from logflume.serve.ranges import names_tag, wanted_part
 from logflume.serve.webtokens import BROKEN, reason_of
 from logflume.sources.opening import open_regular
 
@@ -42,7 +42,6 @@ BLOCK_BYTES = 256 * 1024
 
 _NO_FILE = {None, errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO, errno.EACCES, errno.EPERM}
 _CLAIMS = ["exp", "iat", "nbf", "filename"]
-_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
 
 class Shrunk(Exception):
@@ -139,7 +138,7 @@ class _File:
             "Last-Modified": formatdate(status.st_mtime, usegmt=True),
             "X-Content-Type-Options": "nosniff",
         }
-        if etag in [each.strip() for each in self.asked.get("if-none-match", "").split(",")]:
+        if names_tag(self.asked.get("if-none-match"), etag):
             await Response(status_code=304, headers=headers)(scope, receive, send)
             return
         wanted = self._wanted(status.st_size, {etag, headers["Last-Modified"]})
@@ -159,17 +158,11 @@ class _File:
             await self._send_part(part, receive, send)
 
     def _wanted(self, size: int, validators: set[str]) -> range | None:
-        """Return which bytes are wanted; empty: none of those there are; None: all (RFC 9110, 14.2)."""
-        found = _RANGE.fullmatch(self.asked.get("range", "").replace(" ", ""))
+        """Return which bytes are wanted; empty: none of those there are; None: all."""
         if_range = self.asked.get("if-range")
-        if not found or found[0] == "bytes=-" or (if_range is not None and if_range not in validators):
+        if if_range is not None and if_range not in validators:
             return None
-        first, last = found[1], found[2]
-        if not first:
-            return range(max(0, size - int(last)), size)
-        if last and int(last) < int(first):
-            return None
-        return range(int(first), min(int(last) + 1 if last else size, size))
+        return wanted_part(self.asked.get("range"), size)
 
     async def _send_part(self, part: range, receive: Receive, send: Send) -> None:
         gone = asyncio.ensure_future(_disconnected(receive))

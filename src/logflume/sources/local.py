@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING
 
 from logflume.abc import BLOCK_BYTES
 from logflume.errors import CursorExpired, SourceFailed, UsageError
-from logflume.records import Gap, GapReason, Identity, LogState, LogStatus, Position
+from logflume.records import Gap, GapReason, Identity, LogStatus, Position
 from logflume.sources.ahead import Ahead, View
 from logflume.sources.captured import state_of_captured
 from logflume.sources.compressed import MAX_DECODED_BYTES
@@ -140,7 +140,7 @@ class LocalSource:
     def peek_status(self) -> LogStatus:
         """Say when it was last written, and how the command stands whose output it is, if that was captured by us."""
         state, detail = state_of_captured(self._files.path, self._files.root)
-        times = [member.mtime_ns for member in self._files.survey()] if state is LogState.UNKNOWN else []
+        times = [member.mtime_ns for member in self._files.survey()]
         return LogStatus(state, max(times, default=None), detail)
 
     def _open_from(self, start: int) -> LocalReader:

@@ -1,0 +1,207 @@
+"""Which logs there are, and what each is made of; now, or as soon as that changes.
+
+Holds: however many wait for one log to change, one task looks at it, every LOOK_S; the last one to leave ends it.
+Bounds: MAX_WAITED logs are looked at for those who wait, each of whom counts as a follower.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import time
+from dataclasses import asdict
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import Query, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from logflume.errors import SourceFailed
+from logflume.moments import show_moment
+from logflume.records import Level
+from logflume.serve.asked import LogId, guard_of, shelf_of
+from logflume.serve.limits import Use
+from logflume.serve.problems import Problem
+
+if TYPE_CHECKING:
+    from logflume.abc import Log, Source
+    from logflume.serve.callers import Caller
+    from logflume.serve.shelf import Shelf
+
+MAX_LOGS = 1000
+"""Logs on one page of the list."""
+
+MAX_WAIT_S = 60
+"""How long one may wait for a change; most proxies cut after 60 s."""
+
+MAX_WAITED = 256
+"""Logs that are waited for at once, by any number of callers."""
+
+MAX_SOURCES_TOLD = 1000
+"""Sources told one by one; of the others the number."""
+
+LOOK_S = 0.5
+"""How often a log is looked at that somebody waits for."""
+
+
+def list_logs(
+    request: Request,
+    prefix: Annotated[str, Query(max_length=4096, description="Only ids that start so.")] = "",
+    after: Annotated[str, Query(max_length=4096, description="Only ids after this one: the `after` of a page.")] = "",
+    limit: Annotated[int, Query(ge=1, le=MAX_LOGS)] = 100,
+) -> dict[str, Any]:
+    """List logs in the order of their ids, a page at a time; `after` is null on the last one."""
+    caller: Caller = request.state.caller
+    found: list[str] = []
+    for narrow in caller.narrow(prefix):
+        logs = (log.id for log in shelf_of(request).catalog.iter_logs(narrow, after) if caller.may_read(log.id))
+        found += islice(logs, limit + 1)
+    found = sorted(set(found))[: limit + 1]
+    return {
+        "logs": [{"id": log_id} for log_id in found[:limit]],
+        "after": found[limit - 1] if len(found) > limit else None,
+    }
+
+
+async def meta(
+    request: Request,
+    log_id: LogId,
+    wait: Annotated[
+        float, Query(ge=0, le=MAX_WAIT_S, description="Seconds to wait until `version` is another one.")
+    ] = 0,
+    version: Annotated[
+        str | None, Query(max_length=64, description="That of an earlier answer; or send it as `If-None-Match`.")
+    ] = None,
+) -> Response:
+    """Tell what a log is made of, how far it is indexed, and whether it goes on.
+
+    `lines.exact` is false while the index has not reached the end. With `wait`, the answer comes when the log has
+    grown, ended or changed otherwise since `version`, and at last after so many seconds. An answer to `If-None-Match`
+    is 304 when nothing has changed.
+    """
+    shelf = shelf_of(request)
+    log = await run_in_threadpool(shelf.find, log_id)
+    seen = request.headers.get("if-none-match")
+    known = seen.strip().removeprefix("W/").strip('"') if seen else version
+    now = await run_in_threadpool(version_of, shelf, log)
+    if wait and known == now:
+        with guard_of(request).limits.using(request.state.caller, Use.FOLLOW):
+            now = await _waits(request).changed(request, log, now, wait)
+    headers = {"ETag": f'"{now}"'}
+    if seen and known == now:
+        return Response(status_code=304, headers=headers)
+    told = await run_in_threadpool(_describe, shelf, log)
+    return Response(json.dumps(told | {"version": now}), headers=headers, media_type="application/json")
+
+
+def version_of(shelf: Shelf, log: Log) -> str:
+    """Return what is another one when anything that is told of a log has changed; nothing is read for it."""
+    index, status = shelf.index(log), shelf.status(log)
+    sources = [(source.name, source.peek_size()) for source in log.sources()]
+    counted = [index.totals.lines, index.progress.complete, status.state.value, status.written_ns]
+    return hashlib.blake2b(json.dumps([sources, counted]).encode(), digest_size=9).hexdigest()
+
+
+def _describe(shelf: Shelf, log: Log) -> dict[str, Any]:
+    index, status = shelf.index(log), shelf.status(log)
+    totals, progress, timeline = index.totals, index.progress, index.counts(1)
+    sources = log.sources()
+    return {
+        "id": log.id,
+        "state": status.state.value,
+        "state_detail": status.detail,
+        "written": None if status.written_ns is None else show_moment(status.written_ns, 9),
+        "bytes": progress.total_bytes,
+        "lines": {"count": totals.lines, "exact": progress.complete},
+        "records": totals.records,
+        "first": None if timeline is None else show_moment(timeline.first_ns, 9),
+        "last": None if totals.last_ns is None else show_moment(totals.last_ns, 9),
+        "levels": {level.name.lower(): totals.levels[level] for level in Level},
+        "index": asdict(progress),
+        "sources": [_source(source) for source in sources[:MAX_SOURCES_TOLD]],
+        "more_sources": max(0, len(sources) - MAX_SOURCES_TOLD),
+    }
+
+
+def _source(source: Source) -> dict[str, Any]:
+    """Open a source to hear what it answers, and how long that takes."""
+    began = time.perf_counter()
+    try:
+        with source.open() as reader:
+            state, size, gaps = "ok", source.peek_size(), list(reader.gaps)
+    except SourceFailed as failure:
+        state, size, gaps = "failed", None, [failure.gap]
+    took_ms = round((time.perf_counter() - began) * 1000, 3)
+    return {"name": source.name, "state": state, "bytes": size, "ms": took_ms, "gaps": [asdict(gap) for gap in gaps]}
+
+
+def _waits(request: Request) -> Waits:
+    waits: Waits = request.app.state.waits
+    return waits
+
+
+class Waits:
+    """Those who wait for logs to change; of one event loop."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
+        self._looks: dict[str, _Look] = {}
+
+    async def changed(self, request: Request, log: Log, version: str, wait_s: float) -> str:
+        """Return the version of a log when it is another one, or after ``wait_s``, or when who asks has gone.
+
+        Raises:
+            Problem: too many logs are waited for.
+        """
+        look = self._looks.get(log.id)
+        if look is None:
+            if len(self._looks) >= MAX_WAITED:
+                detail = "Too many logs are waited for at this moment. Try again soon, or ask without `wait`."
+                raise Problem(503, "too-many-waits", detail, headers={"Retry-After": "5"})
+            look = self._looks[log.id] = _Look(self._shelf, log, version)
+        look.waiters += 1
+        try:
+            end_s = time.monotonic() + wait_s
+            while look.version == version and (left_s := end_s - time.monotonic()) > 0:
+                await look.next(min(left_s, LOOK_S))
+                if await request.is_disconnected():
+                    break
+            return look.version
+        finally:
+            look.waiters -= 1
+            if not look.waiters:
+                look.close()
+                del self._looks[log.id]
+
+
+class _Look:
+    """One log that is looked at for all who wait for it."""
+
+    def __init__(self, shelf: Shelf, log: Log, version: str) -> None:
+        self.version = version
+        self.waiters = 0
+        self._news = asyncio.Event()
+        self._task = asyncio.create_task(self._run(shelf, log))
+
+    async def _run(self, shelf: Shelf, log: Log) -> None:
+        while True:
+            await asyncio.sleep(LOOK_S)
+            try:
+                version = await asyncio.to_thread(version_of, shelf, log)
+            except Exception:  # noqa: BLE001 - whoever waits asks again, and is told what it is
+                version = ""
+            if version != self.version:
+                self.version = version
+                self._news.set()
+                self._news = asyncio.Event()
+
+    async def next(self, timeout_s: float) -> None:
+        """Wait for another version, up to a time."""
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._news.wait(), timeout_s)
+
+    def close(self) -> None:
+        """Look no more."""
+        self._task.cancel()

@@ -1,0 +1,199 @@
+"""Downloads: a source byte for byte, or the merged text, whole or as filtered.
+
+Holds: what is sent is what was said: as long, and of the bytes that the ETag stands for. A source that is cut,
+       replaced or rotated away meanwhile cuts the connection; no wrong bytes end as if all was there.
+Plan:  one plain source has a size: it is read from any offset, up to the size that it had when it was asked for, by a
+       reader that knows its file by its first bytes and goes on through rotation. All else has no size before it is
+       made, and so no parts: compressed sources, several sources, filters.
+Memory: what the pump holds, and one compressed block.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import TYPE_CHECKING, Annotated, Literal
+from urllib.parse import quote
+
+from fastapi import Query, Request, Response
+
+from logflume.abc import TellsStatus
+from logflume.errors import IndexInvalid, SourceFailed
+from logflume.records import Gap, GapReason, Output
+from logflume.serve.asked import LogId, guard_of, held, shelf_of
+from logflume.serve.limits import Use
+from logflume.serve.problems import Problem
+from logflume.serve.query import Chosen, Filters, WantedFilters
+from logflume.serve.ranges import names_tag, wanted_part
+from logflume.serve.reading import BLOCK_BYTES, Media, Reading, Wanted
+from logflume.serve.streams import ENCODERS, Form, StreamResponse, pumped
+from logflume.until import sources_now
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from logflume.abc import Log, Source
+    from logflume.records import Identity
+    from logflume.serve.pump import Closing
+
+    Make = Callable[[], Closing]
+
+MAX_NAME_CHARS = 150
+"""Of the file name that a download suggests."""
+
+PACKED = {"gzip": ("application/gzip", ".gz"), "zstd": ("application/zstd", ".zst")}
+"""How a download can be packed: its type, and the end of its name."""
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9._=+,@ -]+")
+
+
+def raw(
+    request: Request,
+    log_id: LogId,
+    filters: WantedFilters,
+    pack: Annotated[Literal["gzip", "zstd"] | None, Query(description="Download it as such a file.")] = None,
+) -> Response:
+    """Download a source, or the whole log merged by time, as it was written.
+
+    With one `source` (or where the log has just one) it is byte for byte that source: its rotated predecessors, then
+    its newest file. Of a plain one parts can be had (`Range`, `If-Range`). Several sources, and what filters leave,
+    come as merged text. When anything goes missing on the way the connection is cut: an answer that ends is whole.
+    """
+    log = shelf_of(request).find(log_id)
+    sources = filters.sources_of(log)
+    etag = _etag(log, sources, filters, pack)
+    name = f"{log.id}/{sources[0].name}" if filters.sources and len(sources) == 1 else log.id
+    headers = {"ETag": etag, "Content-Disposition": _disposition(name, pack)}
+    if names_tag(request.headers.get("if-none-match"), etag):
+        return Response(status_code=304, headers=headers)
+    if pack:
+        headers["Content-Type"] = PACKED[pack][0]
+    if len(sources) == 1 and not filters.chooses_records():
+        return _source(request, sources[0], headers, pack)
+    wanted = Wanted(
+        log=Chosen(log.id, sources_now(sources)),
+        how=filters.how(Output.TEXT),
+        media=Media.TEXT,
+        since_ns=filters.since_ns(),
+        count=guard_of(request).metrics.new_reading().update,
+    )
+    return _answer(request, lambda: Reading(wanted), headers, pack)
+
+
+def _source(request: Request, source: Source, headers: dict[str, str], pack: str | None) -> Response:
+    size = source.peek_size() if source.seekable else None
+    part = range(size or 0)
+    status = 200
+    if size is not None and pack is None:
+        headers["Accept-Ranges"] = "bytes"
+        if_range = request.headers.get("if-range")
+        wanted = wanted_part(request.headers.get("range"), size) if if_range in (None, headers["ETag"]) else None
+        if wanted is not None and not wanted:
+            no_part = {"Content-Range": f"bytes */{size}", "Accept-Ranges": "bytes"}
+            raise Problem(416, "no-such-part", f"There are {size} bytes.", headers=no_part, size=size)
+        if wanted is not None:
+            status, part = 206, wanted
+            headers["Content-Range"] = f"bytes {part[0]}-{part[-1]}/{size}"
+        headers["Content-Length"] = str(len(part))
+    return _answer(request, lambda: _Copy(source, part, known=size is not None), headers, pack, status)
+
+
+def _answer(request: Request, make: Make, headers: dict[str, str], pack: str | None, status: int = 200) -> Response:
+    form = Form(
+        media=Media.TEXT,
+        encoding=None,
+        head_only=request.method == "HEAD",
+        status=status,
+        headers={"Vary": "Accept-Encoding", **headers},
+    )
+    made = (lambda: _Packed(make(), pack)) if pack else make
+    return StreamResponse(held(request, Use.READ, lambda: pumped(made, form)), form)
+
+
+class _Copy:
+    """Bytes of a source; of one whose size is known just those of ``part``."""
+
+    def __init__(self, source: Source, part: range, *, known: bool) -> None:
+        """Open it.
+
+        Raises:
+            SourceFailed: it cannot be read.
+            IndexInvalid: it was replaced in this moment.
+        """
+        self._name = source.name
+        identity = source.peek_identity()
+        self._reader = source.open(part.start)
+        self._left = len(part) if known else None
+        self._gaps = len(self._reader.gaps)
+        if _key(source.peek_identity()) != _key(identity):
+            self._reader.close()
+            raise IndexInvalid(f"{source.name} was replaced")
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield them.
+
+        Raises:
+            SourceFailed: they are not there any more.
+        """
+        while self._left is None or self._left > 0:
+            block = self._reader.read_block(BLOCK_BYTES if self._left is None else min(BLOCK_BYTES, self._left))
+            if len(self._reader.gaps) > self._gaps:
+                raise SourceFailed(self._reader.gaps[self._gaps])
+            if not block and self._left is None:
+                return
+            if not block:
+                raise SourceFailed(_shrunk(self._name))
+            yield block
+            self._left = None if self._left is None else self._left - len(block)
+
+    def close(self) -> None:
+        """Release it."""
+        self._reader.close()
+
+
+class _Packed:
+    """Blocks as a compressed file."""
+
+    def __init__(self, blocks: Closing, kind: str) -> None:
+        self._blocks = blocks
+        self._encoder = ENCODERS[kind]()
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield it; it has its end only when all was there."""
+        for block in self._blocks:
+            yield self._encoder.compress(block)
+        yield self._encoder.finish()
+
+    def close(self) -> None:
+        """Release them."""
+        self._blocks.close()
+
+
+def _etag(log: Log, sources: Sequence[Source], filters: Filters, pack: str | None) -> str:
+    """Return what is another one when any byte may be."""
+    each = [(source.name, source.peek_size(), source.peek_identity(), _written_ns(source)) for source in sources]
+    told = repr([log.id, each, filters.resolved(), pack])
+    return f'"{hashlib.blake2b(told.encode("utf-8", "surrogateescape"), digest_size=12).hexdigest()}"'
+
+
+def _written_ns(source: Source) -> int | None:
+    return source.peek_status().written_ns if isinstance(source, TellsStatus) else None
+
+
+def _key(identity: Identity | None) -> str | None:
+    return None if identity is None else identity.key
+
+
+def _disposition(name: str, pack: str | None) -> str:
+    """Suggest a name for the file (RFC 6266): the last characters, and none that a path or a header is made of."""
+    whole = name.replace("/", "_").lstrip(".")[-MAX_NAME_CHARS:] or "log"
+    whole += "" if "." in whole else ".log"
+    whole += PACKED[pack][1] if pack else ""
+    plain = _UNSAFE.sub("_", whole)
+    starred = "" if plain == whole else f"; filename*=UTF-8''{quote(whole.encode('utf-8', 'replace'), safe='')}"
+    return f'attachment; filename="{plain}"{starred}'
+
+
+def _shrunk(name: str) -> Gap:
+    detail = f"{name} became shorter while it was read."
+    return Gap(name, GapReason.TRUNCATED, detail, "Ask again for what is there now.")
