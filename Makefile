@@ -13,6 +13,8 @@ export PYO3_PYTHON := $(abspath $(PYTHON))
 PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
 
 PYTHON_SOURCES := $(shell find src -name '*.py' -o -name '*.pyi')
+WEB_SOURCES := $(shell find web -name node_modules -prune -o -type f -print)
+VIEWER := src/logflume/_viewer/viewer.js
 RUST_SOURCES := $(shell find rust -name target -prune -o \( -name '*.rs' -o -name 'Cargo.*' \) -print)
 
 ##@ Every day
@@ -22,7 +24,7 @@ help: ## list these commands (default)
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: $(VENV)/.built ## make .venv, build the Rust core, install logflume into it
+setup: $(VENV)/.built viewer ## make .venv, build the Rust core and the viewer, install logflume into it
 	@echo "logflume is set up: $(VENV)/bin/logflume --help"
 
 $(PYTHON):
@@ -39,8 +41,22 @@ $(VENV)/.built: pyproject.toml $(RUST_SOURCES) $(VENV)/.tools
 	@PIP_QUIET=1 $(RUST) $(VENV)/bin/maturin develop --quiet --release >$(VENV)/build.log 2>&1 || { cat $(VENV)/build.log; exit 1; }
 	@touch $@
 
+.PHONY: viewer
+viewer: ## build the viewer's page (needs Node.js 20 or newer; without, the API is served all the same)
+	@if command -v npm >/dev/null; then $(MAKE) --quiet $(VIEWER); \
+	else echo "there is no Node.js: the viewer's page is not built; all else works" >&2; fi
+
+web/node_modules/.installed: web/package.json web/package-lock.json web/.npmrc
+	@echo "installing what the viewer is built with …"
+	@cd web && npm ci --silent
+	@touch $@
+
+$(VIEWER): $(filter-out web/test/%,$(WEB_SOURCES)) web/node_modules/.installed
+	@echo "building the viewer …"
+	@cd web && npm run --silent build -- --logLevel warn
+
 .PHONY: test
-test: $(VENV)/.built packages airflow ## pass every test: lint, the core's, pytest (TESTS="tests/unit -k cursor": some of pytest)
+test: $(VENV)/.built viewer packages airflow ## pass every test: lint, the core's, pytest (TESTS="tests/unit -k cursor": some of pytest)
 	@scripts/check.sh all $(TESTS)
 
 .PHONY: packages
@@ -59,13 +75,13 @@ airflow: .venv-airflow/.logflume ## Apache Airflow in an environment of its own,
 	@touch $@
 
 .PHONY: lint
-lint: $(VENV)/.built ## ruff, mypy, rustfmt, clippy
+lint: $(VENV)/.built viewer ## ruff, mypy, rustfmt, clippy, Biome, tsc
 	@scripts/check.sh lint
 
 ##@ The main job
 
 .PHONY: demo
-demo: $(VENV)/.built ## make a log of 830 MB, merge it beside sort -m, serve it (LINES=100000: a smaller one)
+demo: $(VENV)/.built viewer ## make a log of 830 MB, merge it beside sort -m, serve it (LINES=100000: a smaller one)
 	@$(PYTHON) -m scripts.demo $(if $(LINES),--lines $(LINES))
 
 ##@ Measuring
@@ -90,6 +106,6 @@ fuzz: $(VENV)/.built ## feed the core hostile input (FUZZ_S=60 seconds for each 
 
 .PHONY: clean
 clean: ## remove everything that was made, the virtual environments too
-	rm -rf build dist rust/target rust/fuzz/target .venv .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf build dist rust/target rust/fuzz/target web/node_modules src/logflume/_viewer .venv .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find src tests bench scripts -name __pycache__ -prune -exec rm -rf {} +
 	rm -f src/logflume/_core.*.so

@@ -25,6 +25,14 @@ part "ruff format" $python/ruff format --check --quiet
 part "mypy" $python/mypy --no-error-summary
 part "rustfmt" $cargo fmt $manifest --all --check
 part "clippy" $cargo clippy --quiet $manifest --workspace --all-targets -- -D warnings
+if [ -d web/node_modules ]; then
+    part "the viewer: Biome, tsc" npm --prefix web run --silent lint
+elif [ -n "${CI:-}" ]; then
+    failed+=("the viewer: there is no Node.js")
+fi
+if [ "$what" = all ] && [ -d web/node_modules ]; then
+    part "the viewer: Vitest" npm --prefix web test --silent
+fi
 if [ "$what" = all ]; then
     part "tests of the core" $cargo test --quiet $manifest --package logflume-core
 fi

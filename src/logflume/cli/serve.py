@@ -43,7 +43,5 @@ def command(**flags: object) -> int:
         host, port = listening.getsockname()[:2]
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         scheme = "https" if settings.tls else "http"
-        click.echo(
-            f"{settings.folders[0].name} is served at {scheme}://{address}{settings.root_path}/api/v1/logs", err=True
-        )
+        click.echo(f"{settings.folders[0].name} is served at {scheme}://{address}{settings.root_path}/", err=True)
         return run.serve(settings, listening)

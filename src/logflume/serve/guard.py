@@ -22,6 +22,7 @@ from logflume.serve.headers import SecurityHeaders
 from logflume.serve.limits import Bounds, Limits, TooMany
 from logflume.serve.metrics import MEDIA_TYPE, Metrics
 from logflume.serve.observe import Observed
+from logflume.serve.pages import pages_router
 from logflume.serve.problems import Problem
 from logflume.serve.signin import signin_address, signin_router
 
@@ -63,6 +64,7 @@ class Guard:
     def install(self, app: FastAPI) -> None:
         """Add the pages and the answers to refusals."""
         app.include_router(signin_router(self.gate))
+        app.include_router(pages_router(self.gate))
         app.add_exception_handler(Refused, self._on_refused)
         app.add_exception_handler(TooMany, _on_too_many)
         app.add_api_route("/readyz", self._readyz, methods=["GET"], tags=["operations"])

@@ -1,0 +1,116 @@
+"""The pages for people: the list of logs, one log, and the viewer they are shown with.
+
+Holds: a page holds no log and nothing secret, only where to ask for it; all its addresses are relative, so that it
+       works behind any proxy and under any prefix. The viewer is named by its content, and kept by browsers.
+Plan:  ``web/`` is built into ``_viewer/viewer.js``, one module. Where that was not done, pages say how to do it, and
+       the API is served all the same.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import html
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Path as InPath
+from fastapi.responses import HTMLResponse
+
+from logflume.serve.problems import Problem
+
+if TYPE_CHECKING:
+    from logflume.serve.auth import Gate
+
+VIEWER = Path(__file__).parents[1] / "_viewer" / "viewer.js"
+
+_KEPT = {"Cache-Control": "public, max-age=31536000, immutable", "Vary": "Accept-Encoding"}
+_PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<meta name="color-scheme" content="light dark">
+<title>{title}</title>
+<link rel="icon" href="data:,">
+{script}
+{body}
+</html>
+"""
+_SCRIPT = '<script type="module" src="{up}viewer-{name}.js"></script>'
+_LIST = '<log-list src="{up}api/v1/logs"></log-list>\n<noscript>{noscript}</noscript>'
+_LOG = '<task-log src="{up}api/v1/logs/{path}" home="{up}"></task-log>\n<noscript>{noscript}</noscript>'
+_NO_SCRIPT = '<p>This page needs JavaScript. The same without it: <a href="{address}">{address}</a></p>'
+_NOT_BUILT = """<main>
+<h1>The viewer is not built</h1>
+<p>This logflume was installed from a source tree without Node.js. In that tree, with Node.js 20 or newer:</p>
+<pre>make viewer</pre>
+<p>or install it again: <code>pip install '.[serve]'</code>. Then start the server anew.
+The API is served all the same: <a href="{up}{address}">{address}</a></p>
+</main>"""
+
+
+class _Viewer:
+    """The built module, read once."""
+
+    def __init__(self, path: Path) -> None:
+        self.module = path.read_bytes() if path.is_file() else b""
+        self.compressed = gzip.compress(self.module, mtime=0)
+        self.name = hashlib.sha256(self.module).hexdigest()[:16]
+
+
+def pages_router(gate: Gate, viewer: Path = VIEWER) -> APIRouter:
+    """Return the routes ``/``, ``/logs/ID`` and the viewer's own."""
+    pages = _Pages(_Viewer(viewer))
+    router = APIRouter(include_in_schema=False)
+    router.add_api_route("/", pages.list_page, dependencies=[Depends(gate.caller)], response_class=HTMLResponse)
+    admitted = [Depends(gate.admit)]
+    router.add_api_route("/logs/{log_id:path}", pages.log_page, dependencies=admitted, response_class=HTMLResponse)
+    router.add_api_route("/viewer-{name}.js", pages.module, response_class=Response)
+    return router
+
+
+class _Pages:
+    def __init__(self, viewer: _Viewer) -> None:
+        self._viewer = viewer
+
+    async def list_page(self) -> Response:
+        """Show which logs there are."""
+        return self._page("Logs", "", _LIST, "api/v1/logs")
+
+    async def log_page(self, request: Request, log_id: Annotated[str, InPath(max_length=4096)]) -> Response:
+        """Show a log. Whether it is there, the page finds out."""
+        path = _below(request, "/logs/")
+        up = "../" * (1 + path.count("/"))
+        return self._page(log_id, up, _LOG, f"api/v1/logs/{path}/stream", path)
+
+    async def module(self, request: Request, name: str) -> Response:
+        """Give the viewer, for as long as it is the same."""
+        if name != self._viewer.name or not self._viewer.module:
+            raise Problem(404, "no-such-page", "The viewer has changed. Load the page again.")
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            return Response(
+                self._viewer.compressed,
+                media_type="text/javascript",
+                headers={**_KEPT, "Content-Encoding": "gzip"},
+            )
+        return Response(self._viewer.module, media_type="text/javascript", headers=_KEPT)
+
+    def _page(self, title: str, up: str, body: str, address: str, path: str = "") -> Response:
+        shown = {"up": up, "address": html.escape(address), "path": html.escape(path)}
+        if self._viewer.module:
+            script = _SCRIPT.format(up=up, name=self._viewer.name)
+            noscript = _NO_SCRIPT.format(address=html.escape(up + address))
+            content = body.format(**shown, noscript=noscript)
+        else:
+            script, content = "", _NOT_BUILT.format(**shown)
+        page = _PAGE.format(title=html.escape(f"{title} – logflume"), script=script, body=content)
+        return HTMLResponse(page, headers={"Cache-Control": "no-cache"})
+
+
+def _below(request: Request, start: str) -> str:
+    """Return the rest of the path as the browser wrote it: what is relative to it counts its slashes."""
+    root: str = request.scope.get("root_path", "")
+    raw: bytes = request.scope.get("raw_path") or request.url.path.encode()
+    path = raw.decode("ascii", "replace").partition("?")[0]
+    return path.removeprefix(root).removeprefix(start)

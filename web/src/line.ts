@@ -1,0 +1,120 @@
+/**
+ * A line of a log, as the page shows it.
+ *
+ * Holds: a line is made from whatever object the server gives, in time that is bounded by what is shown of it. What was
+ *        not understood is shown as it came.
+ */
+
+import type { Item } from "./api";
+
+/** Characters shown of a line; the rest when it is asked for. */
+export const MAX_SHOWN_CHARS = 8192;
+
+export const LEVELS = ["unknown", "debug", "info", "warning", "error", "critical"] as const;
+export type Level = (typeof LEVELS)[number];
+
+export interface Line {
+  /** Its number in the merged log, from 0; null: not known yet. */
+  readonly seq: number | null;
+  /** When, as it was given; "" without a time. */
+  readonly ts: string;
+  /** When, in milliseconds since 1970; NaN without a time. */
+  readonly ms: number;
+  readonly level: Level;
+  readonly text: string;
+  /** Characters of the line that `text` leaves out; at least so many. */
+  readonly cut: number;
+  readonly source: string;
+  /** It goes on with the record of the line before it. */
+  readonly continues: boolean;
+  readonly item: Item;
+}
+
+const LEVEL_NAMES: Readonly<Record<string, Level>> = {
+  trace: "debug",
+  debug: "debug",
+  info: "info",
+  notice: "info",
+  warn: "warning",
+  warning: "warning",
+  error: "error",
+  err: "error",
+  exception: "error",
+  critical: "critical",
+  fatal: "critical",
+  alert: "critical",
+  emergency: "critical",
+};
+const LEVEL_WORD = /\b(DEBUG|INFO|WARN(?:ING)?|ERROR|CRITICAL|FATAL)\b/;
+const TEXT_KEYS = ["event", "message", "msg", "log", "text"];
+const TIME_KEYS = ["timestamp", "ts", "time", "@timestamp"];
+
+/** Read a line; `seq` is its number. */
+export function readLine(item: Item, seq: number | null): Line {
+  const full = textOf(item);
+  const ts = timeOf(item);
+  return {
+    seq,
+    ts,
+    ms: ts ? Date.parse(ts) : Number.NaN,
+    level: levelOf(item, full),
+    text: full.length > MAX_SHOWN_CHARS ? full.slice(0, MAX_SHOWN_CHARS) : full,
+    cut: Math.max(0, full.length - MAX_SHOWN_CHARS),
+    source: "",
+    continues: false,
+    item,
+  };
+}
+
+/** The whole text of a line: what was written, or what an object says, with the errors it tells of. */
+export function textOf(item: Item): string {
+  const key = TEXT_KEYS.find((name) => typeof item[name] === "string");
+  const said = key === undefined ? JSON.stringify(item) : (item[key] as string);
+  const error = errorsOf(item)[0];
+  return error ? `${said}  ${error.kind}: ${error.value.split("\n", 1)[0]}` : said;
+}
+
+function timeOf(item: Item): string {
+  for (const key of TIME_KEYS) {
+    const value = item[key];
+    if (typeof value === "string" && value) return value;
+  }
+  return "";
+}
+
+function levelOf(item: Item, text: string): Level {
+  const given = item.level ?? item.severity ?? item.levelname;
+  if (typeof given === "string") return LEVEL_NAMES[given.toLowerCase()] ?? "unknown";
+  if (Object.keys(item).length > 2) return "unknown";
+  const word = LEVEL_WORD.exec(text.slice(0, 160))?.[1];
+  return word ? LEVEL_NAMES[word.toLowerCase()]! : "unknown";
+}
+
+export interface Failure {
+  readonly kind: string;
+  readonly value: string;
+  readonly notes: readonly string[];
+  readonly frames: readonly { readonly file: string; readonly line: number; readonly name: string }[];
+  readonly isCause: boolean;
+}
+
+/** The exceptions that an object of structlog tells of, the one that was raised first. */
+export function errorsOf(item: Item): Failure[] {
+  const given = item.error_detail ?? item.exception;
+  if (!Array.isArray(given)) return [];
+  return given.filter(isObject).map((each) => ({
+    kind: String(each.exc_type ?? "Exception"),
+    value: String(each.exc_value ?? ""),
+    notes: Array.isArray(each.exc_notes) ? each.exc_notes.map(String) : [],
+    frames: (Array.isArray(each.frames) ? each.frames : []).filter(isObject).map((frame) => ({
+      file: String(frame.filename ?? ""),
+      line: Number(frame.lineno ?? 0),
+      name: String(frame.name ?? ""),
+    })),
+    isCause: each.is_cause === true,
+  }));
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
