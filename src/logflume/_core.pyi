@@ -177,3 +177,47 @@ class Messages:
 
     def __init__(self, *, zone: str = "UTC") -> None: ...  # ValueError: no such zone
     def convert(self, block: bytes) -> bytes: ...  # of whole lines as a Merger gives them; itself if it is fine
+
+@final
+class Packed:
+    """One request."""
+
+    @property
+    def payload(self) -> bytes: ...
+    @property
+    def events(self) -> int: ...
+    @property
+    def parts(self) -> int: ...  # of them, parts of lines that were too long for one event
+    @property
+    def end(self) -> int: ...  # up to here all that was fed is in this request or an earlier one
+    @property
+    def first_ns(self) -> int: ...
+    @property
+    def last_ns(self) -> int: ...
+
+@final
+class Packer:
+    """Makes requests of the lines of one stream, each within the limits of a log service."""
+
+    def __init__(
+        self,
+        form: str,  # cloudwatch, loki, otlp, redis, ndjson, text
+        *,
+        max_events: int,
+        max_bytes: int,  # as the service counts them
+        max_event_bytes: int,  # a longer line goes on in further events, marked
+        max_span_ns: int = ...,
+        event_step_ns: int = 0,  # an event is later than the one before by this at least
+        request_step_ns: int = 0,  # so is the first of a request
+        opening: bytes = b"",
+        closing: bytes = b"",
+        before: bytes = b"",  # redis and text: each event
+        zone: str = "UTC",
+        reference_ns: int = 0,
+    ) -> None: ...
+    def feed(self, block: bytes, arrived_ns: int) -> None: ...  # whole lines
+    def take(self, *, everything: bool) -> Packed | None: ...  # a full one; with everything also what is not
+    @property
+    def held_bytes(self) -> int: ...
+    @property
+    def is_empty(self) -> bool: ...

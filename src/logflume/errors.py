@@ -69,12 +69,16 @@ class CursorExpired(LogflumeError):
 
 
 class SinkRefused(LogflumeError):
-    """A sink did not take a block. It is safe on disk: offer it again, after ``.retry_after_s`` if that is told."""
+    """A sink did not take a block. It is safe on disk: offer it again, after ``.retry_after_s`` if that is told.
 
-    def __init__(self, sink: str, detail: str, *, retry_after_s: float | None = None) -> None:
+    ``.throttled``: it is asked too much, and will be asked less.
+    """
+
+    def __init__(self, sink: str, detail: str, *, retry_after_s: float | None = None, throttled: bool = False) -> None:
         self.sink = sink
         self.detail = detail
         self.retry_after_s = retry_after_s
+        self.throttled = throttled
         super().__init__(f"{sink}: {detail}")
 
 

@@ -88,6 +88,7 @@ def check_sink(
     *,
     read_back: Callable[[], bytes],
     refuse: Callable[[bool], object] | None = None,
+    kept_as: Callable[[bytes], bytes] = bytes,
 ) -> list[str]:
     """Run every check of ``logflume.abc.Sink`` that can be run, and return the names of those that passed.
 
@@ -95,11 +96,17 @@ def check_sink(
         make_sink: called many times; each call gives a new sink over the same place, which is empty then.
         read_back: all bytes that this place has accepted, in its order.
         refuse: makes that place refuse what it is given (True), and accept again (False).
+        kept_as: what that place makes of a block, where it keeps no bytes but text: ``as_text``, say.
 
     Raises:
         ConformanceFailed: with one plain sentence for each check that failed.
     """
-    return _run(_SINK_CHECKS, _SinkCase(make_sink, read_back, refuse))
+    return _run(_SINK_CHECKS, _SinkCase(make_sink, read_back, refuse, kept_as))
+
+
+def as_text(block: bytes) -> bytes:
+    """Return a block as a service keeps it that takes UTF-8 only: whatever is none is U+FFFD."""
+    return block.decode("utf-8", "replace").encode()
 
 
 # How checks are run
@@ -128,6 +135,7 @@ class _SinkCase:
     make: Callable[[], Sink]
     read_back: Callable[[], bytes]
     refuse: Callable[[bool], object] | None
+    kept_as: Callable[[bytes], bytes]
 
 
 _SOURCE_CHECKS: dict[str, Callable[[_SourceCase], None]] = {}
@@ -506,7 +514,8 @@ def _check_sink_order(case: _SinkCase) -> None:
     with contextlib.closing(case.make()) as sink:
         for written, block in enumerate(_BLOCKS, 1):
             sink.write(block)
-            _require_same(case.read_back(), b"".join(_BLOCKS[:written]), f"After {written} blocks were written")
+            expected = b"".join(map(case.kept_as, _BLOCKS[:written]))
+            _require_same(case.read_back(), expected, f"After {written} blocks were written")
 
 
 @_sink_check("closing twice is fine, and what was accepted stays")
@@ -515,7 +524,7 @@ def _check_sink_close(case: _SinkCase) -> None:
     sink.write(_BLOCKS[0])
     sink.close()
     sink.close()
-    _require_same(case.read_back(), _BLOCKS[0], "After close")
+    _require_same(case.read_back(), case.kept_as(_BLOCKS[0]), "After close")
 
 
 @_sink_check("closing releases descriptors, threads and temporary files")
@@ -544,7 +553,7 @@ def _check_sink_refusal(case: _SinkCase) -> None:
         sink.write(_BLOCKS[1])
         sink.write(_BLOCKS[2])
     rest = case.read_back()
-    for block in _BLOCKS[:3]:
+    for block in map(case.kept_as, _BLOCKS[:3]):
         _require(rest.startswith(block), f"At {rest[:40]!r} the block {block[:40]!r} was expected.")
         while rest.startswith(block):  # at least once
             rest = rest[len(block) :]

@@ -38,13 +38,17 @@ STRANGERS = [{"serve", "fleet"}, {"airflow", "cli"}, {"executors", "ship"}]
 # Where a library may be imported, by module prefix. A library that is not here has no place yet: give it one.
 HOMES: dict[str, tuple[str, ...]] = {
     "airflow": ("airflow",),
+    "boto3": ("ship.sinks.cloudwatch",),
+    "botocore": ("ship.sinks.cloudwatch",),
     "click": ("cli",),
     "fastapi": ("serve",),
     "jwt": ("serve",),
+    "obstore": ("ship.sinks.objectstore", "sources.objectstore"),
     "prometheus_client": ("serve",),
     "pydantic": ("serve",),
     # Airflow's messages are written by it.
     "pydantic_core": ("airflow",),
+    "redis": ("ship.sinks.redis",),
     "rich": ("cli",),
     "starlette": ("serve",),
     # The same; Python has the second from 3.11 on.
@@ -59,12 +63,15 @@ HOMES: dict[str, tuple[str, ...]] = {
 COSTLY = {
     "asyncio",
     "boto3",
+    "botocore",
     "click",
     "fastapi",
     "http",
     "httpx",
     "jwt",
+    "obstore",
     "prometheus_client",
+    "redis",
     "rich",
     "starlette",
     "urllib.request",

@@ -13,19 +13,23 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from logflume import _core
 from logflume.catalog import log_of_paths
 from logflume.errors import SinkRefused, UsageError
-from logflume.ship import delivery as delivery_module
 from logflume.ship.cursors import Cursor, read_all
 from logflume.ship.delivery import Delivery
 from logflume.ship.lines import MAX_LINE_BYTES, WholeLines
+from logflume.ship.requests import TAKEN, Requests
 from logflume.ship.segments import Rules, Segments, Writer
+from logflume.ship.senders import MAX_DELAY_S
 from logflume.ship.shipper import MAX_SINKS, ship
 from logflume.sources.captured import SIDE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from logflume.ship.requests import Packer, Receipt, Request
 
 NAME = "out.log"
 PATIENCE_S = 60.0
@@ -182,6 +186,49 @@ def test_an_end_between_acknowledgement_and_cursor_doubles_one_block_only(tmp_pa
     assert at == len(written)
 
 
+class ThreeAtOnce(Requests):
+    """Takes requests of a few lines, three at a time, and keeps the first one waiting."""
+
+    in_flight = 3
+    linger_s = 0.0
+
+    def __init__(self) -> None:
+        self.name = "three"
+        self.taken: list[Request] = []
+        self.first = threading.Event()
+        self._lock = threading.Lock()
+
+    def packer(self, stream: str) -> Packer:
+        del stream
+        return _core.Packer("text", max_events=10, max_bytes=1 << 20, max_event_bytes=1 << 18)
+
+    def send(self, request: Request) -> Receipt:
+        if request.start in (None, 0):
+            assert self.first.wait(PATIENCE_S)
+        with self._lock:
+            self.taken.append(request)
+        return TAKEN
+
+
+def test_the_place_is_behind_all_that_has_arrived_without_a_hole(tmp_path: Path, segments: Segments) -> None:
+    """While the first request is on its way the place stays before it, whatever arrived behind; then it moves."""
+    segments.append(lines(105))
+    sink = ThreeAtOnce()
+    delivery = Delivery(tmp_path, log_of_paths([tmp_path]), sink, lambda: False)
+    delivery.start()
+    wait_until(lambda: len(sink.taken) == 10)
+    (kept,) = read_all(tmp_path / SIDE / "cursors")
+    assert kept.places == {}
+    sink.first.set()
+    wait_until(lambda: read_all(tmp_path / SIDE / "cursors")[0].places)
+    wait_until(lambda: read_all(tmp_path / SIDE / "cursors")[0].places[NAME].offset == 2100)
+    delivery.stop()
+    delivery.join(PATIENCE_S)
+    assert b"".join(request.payload for request in sorted(sink.taken, key=lambda each: each.start or 0)) == lines(105)
+    ranges = sorted((request.start or 0, request.end) for request in sink.taken)
+    assert ranges == [(at, min(at + 200, 2100)) for at in range(0, 2100, 200)]
+
+
 def test_what_was_given_up_is_told_in_its_place(tmp_path: Path, segments: Segments) -> None:
     """Where a slow sink misses bytes it gets a line that says how many; the rest is whole."""
     segments.append(lines(400))
@@ -279,7 +326,7 @@ def test_delays_grow_up_to_their_bound(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.setattr(random, "Random", Dice)
     ship(tmp_path, [Refusing()])
     assert bounds[:4] == [0.1, 0.2, 0.4, 0.8]
-    assert bounds[-1] == delivery_module.MAX_DELAY_S
+    assert bounds[-1] == MAX_DELAY_S
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -69,7 +69,12 @@ pub fn escape(text: &[u8], out: &mut Vec<u8>) {
         Ok(_) => Cow::Borrowed(text),
         Err(_) => Cow::Owned(String::from_utf8_lossy(text).into_owned().into_bytes()),
     };
-    let mut rest: &[u8] = &valid;
+    escape_valid(&valid, out);
+}
+
+/// Append text that is valid UTF-8 as the inside of a JSON string.
+pub(crate) fn escape_valid(text: &[u8], out: &mut Vec<u8>) {
+    let mut rest = text;
     loop {
         let plain = json::plain_run(rest);
         out.extend_from_slice(&rest[..plain]);

@@ -31,6 +31,9 @@ pub const UNTIMED: i64 = i64::MIN;
 /// A line longer than a record may be is only looked at this far for its time.
 const LONG_LINE_HEAD: usize = 4096;
 
+/// A JSON line by itself is only looked at for its time up to this length.
+const LONG_JSON: usize = 1 << 20;
+
 /// A record of more lines passes in pieces too, however short they are: each line becomes an object in NDJSON.
 pub const MAX_RECORD_LINES: u32 = 65_536;
 
@@ -820,8 +823,32 @@ fn is_utf8(bytes: &[u8]) -> bool {
     simdutf8::basic::from_utf8(bytes).is_ok()
 }
 
+/// The time of one line by itself, or None.
+pub(crate) fn line_time(stamps: &mut stamp::Reader, line: &[u8]) -> Option<i64> {
+    const AIRFLOW: &[u8] = b"{\"timestamp\":\"";
+    if let Some((ns, _)) = line.strip_prefix(AIRFLOW).and_then(|rest| stamps.rfc3339_prefix(rest)) {
+        return Some(ns);
+    }
+    if line.first() == Some(&b'{') && line.len() <= LONG_JSON {
+        let mut finder = TimeFinder { stamps, found: None };
+        let valid = json::check(line, &mut finder);
+        return finder.found.filter(|_| valid);
+    }
+    stamps.of_text(&line[..line.len().min(LONG_LINE_HEAD)])
+}
+
+/// The level of one line by itself.
+pub(crate) fn line_level(line: &[u8]) -> Level {
+    if line.first() != Some(&b'{') {
+        return level::of_text(line);
+    }
+    let mut finder = LevelFinder { level: Level::Unknown };
+    json::check(line, &mut finder);
+    finder.level
+}
+
 /// The largest cut of at most `bytes.len()` that tears no UTF-8 character.
-fn character_boundary(bytes: &[u8]) -> usize {
+pub(crate) fn character_boundary(bytes: &[u8]) -> usize {
     let continuation = bytes.iter().rev().take(3).take_while(|&&b| b & 0xc0 == 0x80).count();
     let lead = bytes.len() - continuation - 1;
     let wanted = match bytes[lead] {

@@ -8,6 +8,7 @@ mod generate;
 mod index;
 mod merge;
 mod messages;
+mod pack;
 
 use pyo3::prelude::*;
 
@@ -21,6 +22,8 @@ mod _core {
     use crate::merge::{Batch, Filter, Merger, Prescan, Prescanner, Scanner};
     #[pymodule_export]
     use crate::messages::Messages;
+    #[pymodule_export]
+    use crate::pack::{Packed, Packer};
 
     use pyo3::prelude::*;
 

@@ -72,6 +72,7 @@ class _Told:
 
     def __init__(self) -> None:
         self._last: dict[str, str | None] = {}
+        self._last_rejected: dict[str, str] = {}
 
     def look(self, progress: Sequence[Progress]) -> None:
         for each in progress:
@@ -79,3 +80,6 @@ class _Told:
             if wrong and self._last.get(each.sink) != wrong:
                 say(wrong if each.refused is None else f"{wrong}; it is offered again until it is taken")
             self._last[each.sink] = wrong
+            if each.why_rejected and self._last_rejected.get(each.sink) != each.why_rejected:
+                say(f"{each.sink} will never take {each.rejected} events: {each.why_rejected}")
+                self._last_rejected[each.sink] = each.why_rejected

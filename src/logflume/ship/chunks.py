@@ -98,11 +98,11 @@ def read_header(path: Path) -> Header | None:
     return Header(base, (device, inode), began_ns)
 
 
-def iter_entries(path: Path) -> Iterator[Entry]:
-    """Yield the good entries of an index, up to the first bad one."""
+def iter_entries(path: Path, first: int = 0) -> Iterator[Entry]:
+    """Yield the good entries of an index from number ``first`` on, up to the first bad one."""
     end = 0
     with path.open("rb") as file:
-        file.seek(HEADER.size)
+        file.seek(HEADER.size + first * ENTRY.size)
         while values := _unpack(ENTRY, file.read(ENTRY.size)):
             entry = Entry(*values[:3])
             if entry.end <= end:

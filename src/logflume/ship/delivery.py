@@ -1,23 +1,26 @@
 """Bring what is captured to one sink, in a thread of its own, for as long as it takes.
 
-Holds: one batch. It waits for its own sink only. A place is kept after its sink has acknowledged what lies before it,
-       never earlier: what is offered again after a crash is the last batch at most.
-Plan:  each stream of the folder is a ``feed``; they take turns. A refused batch is offered again, for ever, after a
-       random part of a delay that doubles up to MAX_DELAY_S, or after what the sink asks for.
-Order: of each stream as written. Loss: none. Twice: the last batch, when we end before its place is kept.
+Holds: for each stream a block and a request that is not full; and what is on its way. It waits for its own sink only. A
+       place is kept after its sink has acknowledged all that lies before it, never earlier: what is offered again after
+       a crash is what was on its way, at most.
+Plan:  each stream of the folder is a ``lane``: a ``feed`` that reads and a packer that makes requests. Lanes take
+       turns; ``senders`` bring requests to the sink, several at a time if it likes.
+Order: of each stream as written. Loss: none, but for what the sink says that it will never take; that is counted.
+Twice: what was on its way when we ended.
 """
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from logflume.errors import LogflumeError, SinkRefused
 from logflume.ship.cursors import Cursor
 from logflume.ship.feed import Bases, Feed
+from logflume.ship.lane import Lane
+from logflume.ship.requests import requests_of
+from logflume.ship.senders import Senders
 from logflume.sources.captured import SIDE
 
 if TYPE_CHECKING:
@@ -25,20 +28,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from logflume.abc import Log, Sink
-    from logflume.ship.feed import Batch
-
-FIRST_DELAY_S = 0.1
-MAX_DELAY_S = 30.0
-"""A sink that refuses is asked again after so long at most, unless it asks for longer."""
-
-MAX_ASKED_S = 300.0
-"""No sink can ask for a longer delay."""
+    from logflume.ship.requests import Receipt, Request
 
 LOOK_S = 0.05
 """How often it is looked for more where nothing comes."""
 
 LIST_S = 1.0
 """How often the folder is asked for new streams."""
+
+END_S = 5.0
+"""How long what is on its way may take to end, when we are told to stop."""
 
 
 @dataclass
@@ -47,7 +46,9 @@ class Progress:
 
     Attributes:
         sink: its name.
-        sent_bytes, batches: what it has acknowledged since this process began.
+        sent_bytes, batches, events: what it has acknowledged since this process began: requests, and what is in them.
+        parts: how many of these events are parts of lines that were too long for one.
+        rejected, why_rejected: how many events it will never take, and why it said so the last time.
         lost_bytes: what was missing, and it was told so.
         refusals: how often it refused.
         refused: why it refused the batch that it is offered now; None when it does not.
@@ -58,6 +59,10 @@ class Progress:
     sink: str
     sent_bytes: int = 0
     batches: int = 0
+    events: int = 0
+    parts: int = 0
+    rejected: int = 0
+    why_rejected: str | None = None
     lost_bytes: int = 0
     refusals: int = 0
     refused: str | None = None
@@ -84,16 +89,17 @@ class Delivery(threading.Thread):
         self.progress = Progress(sink.name)
         self._folder = folder
         self._log = log
-        self._sink = sink
+        self._sink = requests_of(sink)
         self._ended = ended
         self._stopping = threading.Event()
-        self._jitter = random.Random()  # noqa: S311 - it spreads load, it keeps no secret
+        self._counting = threading.Lock()
+        self._senders = Senders(self._sink, self, self._stopping)
         kept = state or folder / SIDE / "cursors"
         kept.mkdir(parents=True, exist_ok=True)
         self._cursor = Cursor(kept, sink.name)
         self.progress.trouble = self._cursor.damage
         self._cursor.save({})  # so that whoever keeps a budget knows of this sink
-        self._feeds: dict[str, Feed] = {}
+        self._lanes: dict[str, Lane] = {}
         self._listed_s = float("-inf")
 
     def run(self) -> None:
@@ -103,33 +109,37 @@ class Delivery(threading.Thread):
         except Exception as error:  # noqa: BLE001 - the edge of a thread; it is told
             self.progress.trouble = f"{type(error).__name__}: {error}"
         finally:
-            for feed in self._feeds.values():
-                feed.close()
+            self._stopping.set()
+            self._senders.end(END_S)
+            for lane in self._lanes.values():
+                lane.feed.close()
             self._sink.close()
             self._cursor.close()
 
     def stop(self) -> None:
-        """Let it end after the batch that it is at."""
+        """Let it end after what is on its way."""
         self._stopping.set()
 
     def _deliver_all(self) -> None:
         last = False
         while not self._stopping.is_set():
             self._list(at_once=last)
-            moved = False
-            for feed in self._feeds.values():
-                batch = feed.next_batch(last=last)
-                if batch is not None and self._send(batch):
-                    moved = True
+            moved = self._keep_places()
+            for lane in self._lanes.values():
+                moved |= self._senders.has_room and self._advance(lane, last=last)
             self._note_failures()
             if moved:
                 continue
-            if last:
+            if self._senders.busy or any(lane.waits for lane in self._lanes.values()):
+                self._senders.wait(LOOK_S)
+                last = last or self._ended()
+            elif last:
                 self.progress.done = True
                 return
-            last = self._ended()
-            if not last:
-                self._stopping.wait(LOOK_S)
+            else:
+                last = self._ended()
+                if not last:
+                    self._stopping.wait(LOOK_S)
 
     def _list(self, *, at_once: bool) -> None:
         now_s = time.monotonic()
@@ -137,36 +147,53 @@ class Delivery(threading.Thread):
             return
         self._listed_s = now_s
         for source in self._log.sources():
-            if source.name not in self._feeds:
+            if source.name not in self._lanes:
                 place = self._cursor.places.get(source.name)
-                self._feeds[source.name] = Feed(source, place, Bases(self._folder, source.name).offset_of)
+                feed = Feed(source, place, Bases(self._folder, source.name))
+                self._lanes[source.name] = Lane(feed, self._sink.packer(source.name), place)
 
     def _note_failures(self) -> None:
-        failed = [feed.failed for feed in self._feeds.values() if feed.failed is not None]
+        failed = [lane.feed.failed for lane in self._lanes.values() if lane.feed.failed is not None]
         self.progress.trouble = f"{failed[0].source}: {failed[0].detail}" if failed else self._cursor.damage
 
-    def _send(self, batch: Batch) -> bool:
-        """Offer a batch until it is taken, and keep the place; False when we are told to stop before."""
-        delay_s = FIRST_DELAY_S
-        while not self._stopping.is_set():
-            asked_s = self._offer(batch)
-            if self.progress.refused is None:
-                self._cursor.save({batch.stream: batch.place})
-                return True
-            self._stopping.wait(self._jitter.uniform(0, delay_s) if asked_s is None else min(asked_s, MAX_ASKED_S))
-            delay_s = min(2 * delay_s, MAX_DELAY_S)
-        return False
+    def _advance(self, lane: Lane, *, last: bool) -> bool:
+        """Read a block of a stream, or send a request of it; False when there is nothing to do."""
+        read = False
+        packed = lane.take(everything=False)
+        if packed is None:
+            batch = lane.feed.next_batch(last=last)
+            if batch is not None:
+                self.progress.lost_bytes += batch.lost_bytes
+                lane.add(batch)
+            read = batch is not None
+            packed = lane.take(everything=lane.waited_s >= self._sink.linger_s or (last and not read))
+        if packed is not None:
+            lane.sent(packed, self._senders.submit)
+        return read or packed is not None
 
-    def _offer(self, batch: Batch) -> float | None:
-        """Offer it once; return after how many seconds the sink wants to be asked again, if it says so."""
-        try:
-            self._sink.write(batch.block)
-        except LogflumeError as error:
+    def _keep_places(self) -> bool:
+        """Keep the place of each stream behind what has arrived with all before it; tell whether anything has."""
+        moved = self._senders.collect([ticket for lane in self._lanes.values() for ticket in lane.on_their_way()])
+        if moved:
+            places = {name: place for name, lane in self._lanes.items() if (place := lane.arrived_place()) is not None}
+            if places:
+                self._cursor.save(places)
+        return moved
+
+    def refused(self, error: Exception) -> None:
+        """Note why the sink refuses; called by those who send."""
+        with self._counting:
             self.progress.refusals += 1
             self.progress.refused = str(error)
-            return error.retry_after_s if isinstance(error, SinkRefused) else None
-        self.progress.refused = None
-        self.progress.sent_bytes += len(batch.block)
-        self.progress.batches += 1
-        self.progress.lost_bytes += batch.lost_bytes
-        return None
+
+    def taken(self, request: Request, receipt: Receipt) -> None:
+        """Count what the sink has taken; called by those who send."""
+        with self._counting:
+            progress = self.progress
+            progress.refused = None
+            progress.sent_bytes += len(request.payload)
+            progress.batches += 1
+            progress.events += request.events
+            progress.parts += request.parts
+            progress.rejected += receipt.rejected
+            progress.why_rejected = receipt.why or progress.why_rejected

@@ -9,6 +9,8 @@ Order: as written. Loss: what was given up before it was read; told in its place
 
 from __future__ import annotations
 
+import bisect
+import contextlib
 import json
 import time
 from dataclasses import dataclass, replace
@@ -40,21 +42,39 @@ class Batch:
         block: whole lines, up to BLOCK_BYTES and the rest of a line.
         place: where the stream goes on behind them.
         lost_bytes: how many are missing before them, as they say themselves.
+        arrived_ns: when they had come.
+        told_bytes: so much of the beginning is not of the stream: it tells of what is missing, and ends a torn line.
+        place_behind: where the stream goes on behind so many bytes of the block, told_bytes or more; of whole lines.
     """
 
     stream: str
     block: bytes
     place: Place
     lost_bytes: int
+    arrived_ns: int
+    told_bytes: int
+    place_behind: Callable[[int], Place]
 
 
 class Bases:
-    """Where in a stream each of its segments begins, as the indexes beside them tell."""
+    """Where in a stream each of its segments begins, and when its bytes came, as the indexes beside them tell."""
 
     def __init__(self, folder: Path, stream: str) -> None:
         self._folder = folder / SIDE
         self._stream = stream
         self._bases: dict[str, int] = {}
+        self._times: tuple[str, Times] | None = None
+
+    def arrived_ns(self, position: Position) -> int:
+        """Return when the byte at a position had come; now, where nobody noted it."""
+        key = position.identity.key
+        base = self.offset_of(position)
+        if base is None:
+            return time.time_ns()
+        if self._times is None or self._times[0] != key:
+            index = self._folder / f"{self._stream}.{base - position.offset:020d}.index"
+            self._times = key, Times(index)
+        return self._times[1].arrived_ns(position.offset)
 
     def offset_of(self, position: Position) -> int | None:
         """Return how far in the stream a position lies; None when nobody counts."""
@@ -69,16 +89,38 @@ class Bases:
         self._bases = {key_text(header.key): header.base for header in headers if header}
 
 
+class Times:
+    """When the bytes of one segment came; what its index says is read once."""
+
+    def __init__(self, index: Path) -> None:
+        self._index = index
+        self._ends: list[int] = []
+        self._times_ns: list[int] = []
+
+    def arrived_ns(self, offset: int) -> int:
+        """Return when the byte at ``offset`` had come: as its index says, or now."""
+        if not self._ends or offset >= self._ends[-1]:
+            self._read_on()
+        number = bisect.bisect_right(self._ends, offset)
+        return self._times_ns[number] if number < len(self._ends) else time.time_ns()
+
+    def _read_on(self) -> None:
+        with contextlib.suppress(OSError):
+            for entry in chunks.iter_entries(self._index, len(self._ends)):
+                self._ends.append(entry.end)
+                self._times_ns.append(entry.time_ns)
+
+
 class Feed:
     """Reads one stream from a place on; one thread uses it."""
 
-    def __init__(self, source: Source, place: Place | None, offset_of: Callable[[Position], int | None]) -> None:
+    def __init__(self, source: Source, place: Place | None, bases: Bases) -> None:
         """Open nothing yet."""
         self.stream = source.name
         self.failed: Gap | None = None
         self._source = source
         self._place = place
-        self._offset_of = offset_of
+        self._bases = bases
         self._lines = WholeLines()
         self._reader: Reader | None = None
         self._at = 0  # linear, in the reader
@@ -90,19 +132,38 @@ class Feed:
         """Return what comes next; None when there is no whole line now. ``last``: no line becomes whole any more."""
         try:
             reader = self._open()
-            block = reader.read_block(BLOCK_BYTES)
+            while True:  # a line may be longer than a block
+                block = reader.read_block(BLOCK_BYTES)
+                batch = self._take(reader, block, last=last)
+                if batch is not None or not block:
+                    break
         except SourceFailed as broken:
             self.failed = broken.gap
             return None
         self.failed = None
+        return batch
+
+    def _take(self, reader: Reader, block: bytes, *, last: bool) -> Batch | None:
         self._at += len(block)
         before = self._note_gaps(reader, len(block))
         lines = self._lines.feed(block) if block else self._lines.take_rest() if last else b""
         told, lost_bytes = self._told()
         if not lines and not before and not told:
             return None
-        place = self._place_at(reader, self._at - len(self._lines.rest))
-        return Batch(self.stream, before + told + lines, place, lost_bytes)
+        arrived_ns = self._bases.arrived_ns(reader.position(self._at - len(block)))
+        return self._batch(reader, before + told, lines, lost_bytes, arrived_ns)
+
+    def _batch(self, reader: Reader, told: bytes, lines: bytes, lost_bytes: int, arrived_ns: int) -> Batch:
+        end = self._at - len(self._lines.rest)
+        linear = end - len(told) - len(lines)
+        counted = None if self._expected is None else self._expected - self._at
+
+        def place_behind(size: int) -> Place:
+            offset = max(linear + size, reader.start)
+            return Place(reader.position(offset), None if counted is None else counted + offset)
+
+        block = told + lines
+        return Batch(self.stream, block, place_behind(len(block)), lost_bytes, arrived_ns, len(told), place_behind)
 
     def _open(self) -> Reader:
         if self._reader is not None:
@@ -129,7 +190,7 @@ class Feed:
         if not size:
             return b""
         first = self._at - size == reader.start
-        begins = self._offset_of(reader.position(self._at - size)) if self._missing or first else self._expected
+        begins = self._bases.offset_of(reader.position(self._at - size)) if self._missing or first else self._expected
         if first and self._place is None and begins:
             detail = "they were given up before this sink began."
             self._missing.append(Gap(self.stream, GapReason.EXPIRED, detail, "Nothing can be done."))
@@ -146,11 +207,6 @@ class Feed:
     def _told(self) -> tuple[bytes, int]:
         missing, self._missing = self._missing, []
         return b"".join(map(line_of_gap, missing)), sum(gap.lost_bytes or 0 for gap in missing)
-
-    def _place_at(self, reader: Reader, offset: int) -> Place:
-        position = reader.position(max(offset, reader.start))
-        behind = self._at - offset
-        return Place(position, None if self._expected is None else self._expected - behind)
 
     def close(self) -> None:
         """Release the reader."""

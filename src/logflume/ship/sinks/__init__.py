@@ -25,13 +25,14 @@ if TYPE_CHECKING:
 
 Options = TypeVar("Options")
 
-KINDS = "file:PATH, stdout, http://HOST/PATH, https://HOST/PATH"
+KINDS = "file:PATH, stdout, http://HOST/PATH, https://HOST/PATH, cloudwatch:GROUP[:STREAM]"
 """Those that can be named on a command line."""
 
 GROUP = "logflume.sinks"
 """The entry points by which other packages bring kinds: the name of the kind, and a ``SinkKind``."""
 
 BUILT_IN = {
+    "cloudwatch": "logflume.ship.sinks.cloudwatch",
     "file": "logflume.ship.sinks.file",
     "http": "logflume.ship.sinks.http",
     "stdout": "logflume.ship.sinks.stdout",
@@ -55,6 +56,10 @@ class Origin:
     folder: Path
     name: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+
+    def fill(self, text: str) -> str:
+        """Put the values of tags where ``text`` names them: ``{host}``."""
+        return str(_filled(text, self.tags))
 
 
 @dataclass(frozen=True, slots=True)
