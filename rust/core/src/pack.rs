@@ -306,7 +306,7 @@ impl<B: AsRef<[u8]>> Packer<B> {
             }
             Form::Redis => {
                 out.extend_from_slice(&self.frame.before);
-                number(b"$", text.len() as i64, b"\r\n", out);
+                let _ = write!(out, "${}\r\n", text.len());
                 out.extend_from_slice(text);
                 out.extend_from_slice(b"\r\n");
             }
