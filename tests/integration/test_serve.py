@@ -561,7 +561,7 @@ def test_what_was_read_is_counted(own: Server) -> None:
 
 def test_several_processes_serve_one_address(folder: Path, tmp_path: Path) -> None:
     """They share the socket and the key; all of them end with a signal."""
-    with serving(folder, tmp_path / "cache", "--workers", "2") as server:
+    with serving(folder, tmp_path / "cache", "--workers", "2", quiet=False) as server:
         tokens = set()
         for _ in range(8):
             page = httpx.get(

@@ -155,8 +155,9 @@ def stream(  # noqa: PLR0917 - called by name
         kind = (log.id, form_of_lines, *filters.key())
         live: Live = request.app.state.live
         joined = held(request, Use.FOLLOW, lambda: live.joined(wanted, kind))
-        return StreamResponse(joined, replace(form, encoding=None))
-    return StreamResponse(held(request, Use.READ, lambda: pumped(lambda: Reading(wanted), form)), form)
+        return StreamResponse(joined, replace(form, encoding=None), stop=guard_of(request).drain.follows)
+    reading = held(request, Use.READ, lambda: pumped(lambda: Reading(wanted), form))
+    return StreamResponse(reading, form, stop=guard_of(request).drain.answers)
 
 
 def _page(wanted: Wanted) -> Response:
@@ -198,7 +199,8 @@ def search(  # noqa: PLR0917 - called by name
     )
     is_head = request.method == "HEAD"
     form = Form(media=Media.NDJSON, encoding=_encoding(request), live=True, head_only=is_head)
-    return StreamResponse(held(request, Use.SEARCH, lambda: pumped(lambda: Searching(sought), form)), form)
+    searching = held(request, Use.SEARCH, lambda: pumped(lambda: Searching(sought), form))
+    return StreamResponse(searching, form, stop=guard_of(request).drain.answers)
 
 
 def _media(request: Request) -> Media:

@@ -18,6 +18,7 @@ from starlette.concurrency import run_in_threadpool
 from logflume.serve.accesslog import AccessLog
 from logflume.serve.auth import Gate
 from logflume.serve.callers import Refused
+from logflume.serve.drain import Drain
 from logflume.serve.headers import SecurityHeaders
 from logflume.serve.limits import Bounds, Limits, TooMany
 from logflume.serve.metrics import MEDIA_TYPE, Metrics
@@ -56,6 +57,7 @@ class Guard:
         self._settings = settings
         self._problems: list[str] = []
         self.gate = Gate(settings, key)
+        self.drain = Drain()
         self.metrics = Metrics(metrics_folder)
         self.limits = Limits(Bounds.of(settings), tell=self.metrics.in_use)
         streams = {"stderr": sys.stderr, "stdout": sys.stdout}

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from logflume.records import Gap
     from logflume.serve.limits import Use
     from logflume.serve.observe import Answered
+    from logflume.serve.wire import Why
     from logflume.spool import SpoolStats
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -68,6 +69,7 @@ class Metrics:
         self._sent = self._counter("sent_bytes", "Bytes of answers, as they were sent.", "route")
         self._gaps = self._counter("gaps", "What was found missing in sources.", "reason")
         self._merged = {name: self._counter(f"merged_{name}", text) for name, text in _MERGED.items()}
+        self._ended = self._counter("connections_ended", "Connections that the server ended.", "why")
         self._in_use = self._gauge("in_use", "Readers, followers and searches now.", "use")
         self._spool = self._gauge("spool_bytes", "What spools hold now, in memory and on disk.", "where")
         self._first_byte = prometheus_client.Histogram(
@@ -94,6 +96,10 @@ class Metrics:
         self._sent.labels(answered.route).inc(answered.sent_bytes)
         if answered.first_byte_s is not None:
             self._first_byte.labels(answered.route).observe(answered.first_byte_s)
+
+    def connection_ended(self, why: Why) -> None:
+        """Count a connection that was not let go on; for ``Wire(tell=…)``."""
+        self._ended.labels(why.value).inc()
 
     def in_use(self, use: Use, count: int) -> None:
         """Take how many there are now; for ``Limits(tell=…)``."""

@@ -107,7 +107,9 @@ def _answer(request: Request, make: Make, headers: dict[str, str], pack: str | N
         headers={"Vary": "Accept-Encoding", **headers},
     )
     made = (lambda: _Packed(make(), pack)) if pack else make
-    return StreamResponse(held(request, Use.READ, lambda: pumped(made, form)), form)
+    return StreamResponse(
+        held(request, Use.READ, lambda: pumped(made, form)), form, stop=guard_of(request).drain.answers
+    )
 
 
 class _Copy:

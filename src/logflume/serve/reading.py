@@ -327,7 +327,9 @@ def control(name: str, value: object) -> bytes:
 def broken(media: Media, problem: Problem) -> bytes:
     """Return the last words of an answer that breaks off."""
     if media is Media.EVENTS:
-        return b"event: problem\ndata: " + json.dumps(problem.as_json(), default=str).encode() + b"\n\n"
+        retry_s = problem.more.get("retry_s")
+        again = b"retry: %d\n" % (1000 * retry_s) if isinstance(retry_s, int) else b""
+        return again + b"event: problem\ndata: " + json.dumps(problem.as_json(), default=str).encode() + b"\n\n"
     if media is Media.FRAMES:
         return frames.told(frames.PROBLEM, problem.as_json())
     if media is Media.NDJSON:

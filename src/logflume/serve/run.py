@@ -1,7 +1,9 @@
 """Run a server by its settings: in this process, or in several that share one socket.
 
-Invariant: who is refused by the settings is told before anything listens. A signal to end lets open answers end within
-``drain_s``, in every process. A process that dies is started again, but at most ten times a minute in all.
+Holds: who is refused by the settings is told before anything listens. A signal to end (SIGTERM, SIGINT) closes the
+       socket and lets open answers end within ``drain_s``, in every process; a second one ends all at once. A process
+       that dies is started again, and told, but at most ten times a minute in all; when the one that watches them
+       dies, the others end, too.
 """
 
 from __future__ import annotations
@@ -9,10 +11,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import multiprocessing
+import multiprocessing.connection
+import os
+import resource
 import signal
 import socket
+import sys
 import tempfile
-import threading
 import time
 from collections import deque
 from pathlib import Path
@@ -28,18 +33,23 @@ from logflume.serve.auth import Gate, read_key
 from logflume.serve.guard import Guard
 from logflume.serve.settings import check_binding
 from logflume.serve.shelf import Shelf
+from logflume.serve.wire import Wire, WireConfig
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkProcess
+    from types import FrameType
 
     from starlette.types import ASGIApp
 
+    from logflume.serve.drain import Drain
     from logflume.serve.settings import Settings
 
 BACKLOG = 2048
 """Connections that wait to be taken."""
 
 _MAX_RESTARTS = 10
+_LOOK_S = 0.2
+_LAST_S = 4  # what is given to answers to be broken off, after their time is up
 
 _KEY_NAME = "server.key"
 _MINUTE_S = 60.0
@@ -48,7 +58,7 @@ _MINUTE_S = 60.0
 def serve(settings: Settings, listening: socket.socket) -> int:
     """Serve until a signal to end; return the exit code."""
     if settings.workers == 1:
-        _serve_here(settings, listening, None)
+        _serve_here(settings, listening)
         return 0
     with tempfile.TemporaryDirectory(prefix="logflume-metrics-") as folder:
         return _Processes(settings, listening, Path(folder)).run()
@@ -107,22 +117,26 @@ def _key(settings: Settings, cache: IndexCache) -> bytes:
     return read_key(cache.folder / _KEY_NAME)
 
 
-def _serve_here(settings: Settings, listening: socket.socket, metrics_folder: Path | None) -> None:
+def _serve_here(
+    settings: Settings, listening: socket.socket, metrics_folder: Path | None = None, watcher: int | None = None
+) -> None:
     app, guard = application(settings, metrics_folder)
     logging.getLogger("uvicorn.error").addFilter(_is_news)
-    config = uvicorn.Config(
+    connections = min(settings.max_connections, resource.getrlimit(resource.RLIMIT_NOFILE)[0] * 3 // 4)
+    config = WireConfig(
         app,
-        log_level="warning",
+        Wire(max_connections=connections, stall_s=settings.stall_s, tell=guard.metrics.connection_ended),
+        log_level="error",  # what clients do is told by the access log and the metrics
         access_log=False,
         server_header=False,
         root_path=settings.root_path,
         forwarded_allow_ips=list(settings.trusted_proxies),
         ssl_certfile=settings.tls_cert,
         ssl_keyfile=settings.tls_key,
-        timeout_graceful_shutdown=settings.drain_s,
+        timeout_graceful_shutdown=settings.drain_s + _LAST_S,
     )
     try:
-        uvicorn.Server(config).run(sockets=[listening])
+        _Server(config, guard.drain, settings.drain_s, watcher).run(sockets=[listening])
     finally:
         guard.close()
 
@@ -132,30 +146,75 @@ def _is_news(record: logging.LogRecord) -> bool:
     return "without completing response" not in record.getMessage()
 
 
+class _Server(uvicorn.Server):
+    """A server that tells its answers when it ends, and ends with the process that watches it."""
+
+    def __init__(self, config: WireConfig, drain: Drain, drain_s: float, watcher: int | None) -> None:
+        super().__init__(config)
+        self._drain = drain
+        self._drain_s = drain_s
+        self._watcher = watcher
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to end; when that has begun, end. Whoever is watched is told twice, as one of a group, and killed."""
+        del frame
+        if self.should_exit and self._watcher is None:
+            signal.signal(sig, signal.SIG_DFL)
+            signal.raise_signal(sig)
+        self.should_exit = True
+
+    async def on_tick(self, counter: int) -> bool:
+        """Tell whether to end; asked ten times a second."""
+        if self._watcher not in {None, os.getppid()}:
+            self.should_exit = True
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End."""
+        self._drain.begin(self._drain_s)
+        await super().shutdown(sockets)
+
+
 class _Processes:
     """Several processes, and one that only watches them."""
 
     def __init__(self, settings: Settings, listening: socket.socket, metrics_folder: Path) -> None:
         self._settings = settings
-        self._arguments = (settings, listening, metrics_folder)
+        self._listening = listening
+        self._arguments = (settings, listening, metrics_folder, os.getpid())
         self._running: list[ForkProcess] = []
-        self._ending = threading.Event()
+        self._signals = 0
         self._restarts: deque[float] = deque(maxlen=_MAX_RESTARTS)
 
     def run(self) -> int:
         """Run them until a signal to end."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._ending.set())
+            signal.signal(number, self._on_signal)
         self._running = [self._start() for _ in range(self._settings.workers)]
         failed = False
-        while not failed and not self._ending.wait(0.2):
+        while not failed and not self._signals:
+            multiprocessing.connection.wait([process.sentinel for process in self._running], _LOOK_S)
             failed = not self._restart_dead()
+        self._listening.close()  # who comes now is refused, and not left waiting
+        self._end()
+        return 2 if failed else 0
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        self._signals += 1
+
+    def _end(self) -> None:
         for process in self._running:
             process.terminate()
+        deadline_s = time.monotonic() + self._settings.drain_s + 2 * _LAST_S
+        while self._signals <= 1 and any(process.is_alive() for process in self._running):
+            if time.monotonic() >= deadline_s:
+                _say("worker processes did not end in time, and are killed")
+                break
+            multiprocessing.connection.wait([each.sentinel for each in self._running if each.is_alive()], _LOOK_S)
         for process in self._running:
-            process.join(self._settings.drain_s + 5)
             process.kill()
-        return 2 if failed else 0
+            process.join()
 
     def _start(self) -> ForkProcess:
         process = multiprocessing.get_context("fork").Process(target=_serve_in_child, args=self._arguments)
@@ -165,17 +224,28 @@ class _Processes:
     def _restart_dead(self) -> bool:
         """Start those again that have died; False if they die too often."""
         for place, process in enumerate(self._running):
-            if process.is_alive():
+            if process.is_alive() or self._signals:
                 continue
             now_s = time.monotonic()
             if len(self._restarts) == _MAX_RESTARTS and now_s - self._restarts[0] < _MINUTE_S:
+                _say(f"worker processes ended {_MAX_RESTARTS} times within a minute: this server ends")
                 return False
             self._restarts.append(now_s)
+            _say(f"a worker process ended ({_how(process.exitcode)}); another one takes its place")
             self._running[place] = self._start()
         return True
 
 
-def _serve_in_child(settings: Settings, listening: socket.socket, metrics_folder: Path) -> None:
+def _how(code: int | None) -> str:
+    return f"signal {-code}" if code is not None and code < 0 else f"code {code}"
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"logflume: {text}\n")
+    sys.stderr.flush()
+
+
+def _serve_in_child(settings: Settings, listening: socket.socket, metrics_folder: Path, watcher: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)  # the server sets its own
-    _serve_here(settings, listening, metrics_folder)
+    _serve_here(settings, listening, metrics_folder, watcher)

@@ -120,6 +120,12 @@ class Settings:
         OneOf(("stderr", "stdout", "off")), "stderr", "Where a line of JSON for each request goes."
     )
 
+    max_connections: int = setting(
+        Whole(1, _MANY), 4096, "Connections at once; never more than three quarters of the descriptors there may be."
+    )
+    stall_s: int = setting(
+        Whole(0, 86_400), 300, "Seconds after which a client is cut that takes nothing of its answer; 0: never."
+    )
     max_readers: int = setting(Whole(1, _MANY), 64, "Logs being read at once; each costs a merge.")
     max_readers_per_caller: int = setting(Whole(1, _MANY), 16, "Of these, by one who has signed in.")
     max_followers: int = setting(Whole(1, _MANY), 2000, "Logs being followed at once, at their end.")

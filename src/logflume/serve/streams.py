@@ -17,6 +17,7 @@ import zstandard
 from fastapi import Response
 
 from logflume.errors import LogflumeError
+from logflume.serve.drain import server_ends
 from logflume.serve.problems import Problem, of_error
 from logflume.serve.pump import Pump
 from logflume.serve.reading import Media, broken
@@ -28,6 +29,12 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from logflume.serve.pump import Closing
+
+LAST_WORDS_S = 1.0
+"""How long who is cut is given to take why."""
+
+CUT = "logflume.cut"
+"""In ``extensions`` of a scope: calls that end the connection, once all that was sent is taken or at once."""
 
 GZIP_LEVEL = 1
 ZSTD_LEVEL = 1
@@ -176,14 +183,21 @@ class Form:
 class StreamResponse(Response):
     """An answer whose body is made block by block."""
 
-    def __init__(self, enter: Callable[[], AbstractAsyncContextManager[AsyncIterator[bytes]]], form: Form) -> None:
-        """Describe the answer; ``enter`` opens what is sent."""
+    def __init__(
+        self,
+        enter: Callable[[], AbstractAsyncContextManager[AsyncIterator[bytes]]],
+        form: Form,
+        *,
+        stop: asyncio.Event | None = None,
+    ) -> None:
+        """Describe the answer; ``enter`` opens what is sent, ``stop`` breaks it off because the server ends."""
         media = form.media.value
         is_text = form.media in {Media.TEXT, Media.EVENTS}
         media_type = f"{media}; charset=utf-8" if is_text else media
         super().__init__(status_code=form.status, media_type=media_type)
         self._enter = enter
         self._form = form
+        self._stop = stop or asyncio.Event()
         del self.headers["content-length"]
         self.headers["Vary"] = "Accept, Accept-Encoding"
         self.headers["Cache-Control"] = "no-store"
@@ -198,23 +212,35 @@ class StreamResponse(Response):
         Raises:
             LogflumeError: it cannot be opened; nothing has been sent then.
         """
-        del scope
         async with self._enter() as blocks:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             if self._form.head_only:
                 await send({"type": "http.response.body", "body": b""})
                 return
-            sending = asyncio.ensure_future(self._send_all(blocks, send))
-            leaving = asyncio.ensure_future(_disconnect(receive))
-            try:
-                await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
-                if sending.done():
-                    with suppress(BrokenOff, OSError):  # the missing end tells the other side
-                        sending.result()
-            finally:
-                leaving.cancel()
+            is_whole = await self._send(blocks, receive, send)
+        if not is_whole:
+            await _cut(scope, receive, LAST_WORDS_S if self._stop.is_set() else None)
+
+    async def _send(self, blocks: AsyncIterator[bytes], receive: Receive, send: Send) -> bool:
+        """Send until the end, or the client leaves, or the server ends; False if something is missing."""
+        sending = asyncio.ensure_future(self._send_all(blocks, send))
+        leaving = asyncio.ensure_future(_disconnect(receive))
+        stopping = asyncio.ensure_future(self._stop.wait())
+        try:
+            await asyncio.wait({sending, leaving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if sending.done():
+                with suppress(BrokenOff, OSError):  # the missing end tells the other side
+                    sending.result()
+                    return True
+            elif not leaving.done():
                 sending.cancel()
-                await asyncio.wait({sending, leaving})
+                await asyncio.wait({sending})
+                await self._break_off(send)
+        finally:
+            for each in (sending, leaving, stopping):
+                each.cancel()
+            await asyncio.wait({sending, leaving, stopping})
+        return False
 
     async def _send_all(self, blocks: AsyncIterator[bytes], send: Send) -> None:
         try:
@@ -226,6 +252,26 @@ class StreamResponse(Response):
             await send({"type": "http.response.body", "body": words, "more_body": True})
             raise BrokenOff from error
         await send({"type": "http.response.body", "body": b""})
+
+    async def _break_off(self, send: Send) -> None:
+        """Say that the server ends, to who takes it; in a compressed answer there is no place for it."""
+        if self._form.encoding is None:
+            words = broken(self._form.media, server_ends())
+            message = {"type": "http.response.body", "body": words, "more_body": True}
+            with suppress(asyncio.TimeoutError, OSError):
+                await asyncio.wait_for(send(message), LAST_WORDS_S)
+
+
+async def _cut(scope: Scope, receive: Receive, within_s: float | None) -> None:
+    """End the connection without the end of the answer, once what was sent is taken, or so much later."""
+    cut = scope.get("extensions", {}).get(CUT)
+    if cut is not None:
+        cut["close"]()
+        try:
+            await asyncio.wait_for(_disconnect(receive), within_s)
+        except asyncio.TimeoutError:
+            cut["abort"]()
+            await _disconnect(receive)
 
 
 async def _disconnect(receive: Receive) -> None:
