@@ -66,6 +66,21 @@ class Reader(Protocol):
 
 
 @runtime_checkable
+class Interruptible(Protocol):
+    """What a Reader has, too, when its reads may have to wait for somebody else: a network, another process."""
+
+    def interrupt(self) -> None:
+        """End a read under way in another thread, at once, and every later one: they raise. Never raises itself."""
+        ...
+
+
+def interrupt(reader: object) -> None:
+    """End the reads of a reader that can do that; do nothing to any other."""
+    if isinstance(reader, Interruptible):
+        reader.interrupt()
+
+
+@runtime_checkable
 class Source(Protocol):
     """One place where bytes of a log lie. Making it costs nothing and opens nothing."""
 

@@ -15,7 +15,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from logflume.abc import BLOCK_BYTES
+from logflume.abc import BLOCK_BYTES, interrupt
 from logflume.cursor import Cursor, Mark
 from logflume.errors import SourceFailed
 from logflume.merge import How, owe_newline, owes_newline
@@ -257,6 +257,8 @@ class Followed:
         """Release everything now; a thread that waits for a block is woken. From any thread."""
         self._stopped = True
         self._waiter.wake()
+        for entry in list(self._inputs):
+            entry.interrupt()
         with self._reading:
             if self._closed:
                 return
@@ -361,6 +363,10 @@ class _Live:
         self._over = True
         self._quiet_since_s = None
         merger.finish(self.number)
+
+    def interrupt(self) -> None:
+        """End a read that waits for somebody else."""
+        interrupt(self._reader)
 
     def mark_at(self, offset: int, floor_ns: int) -> Mark:
         """Name the place ``offset`` bytes after where this began."""

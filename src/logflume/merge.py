@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from logflume import _core
+from logflume.abc import interrupt
 from logflume.cursor import Cursor, Mark
 from logflume.errors import BadPattern, SourceFailed, UsageError
 from logflume.readahead import ScannedAhead, Stopped, Workers
@@ -296,7 +297,7 @@ class Merged:
         return Cursor(marks, owes_newline(self._merger, [entry.source for entry in self._inputs]))
 
     def close(self) -> None:
-        """Release threads and descriptors now; waits at most for the reads under way. From any thread."""
+        """Release threads and descriptors now; waits at most for reads under way that nothing ends. From any thread."""
         self._stopped = True
         for entry in self._inputs:
             entry.stop()
@@ -395,6 +396,7 @@ class _Input:
         """Begin no other read, and let ``feed`` wait for none: it raises Stopped. From any thread."""
         if self._ahead is not None:
             self._ahead.stop()
+        interrupt(self._reader)
 
     def feed(self, merger: _core.Merger) -> None:
         """Push the next batch, or the end."""

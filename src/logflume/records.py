@@ -57,6 +57,8 @@ class GapReason(str, enum.Enum):
     NO_DESCRIPTORS = "no-descriptors"
     SPOOL_FULL = "spool-full"
     UNREADABLE = "unreadable"
+    NOT_STARTED = "not-started"
+    KILLED = "killed"
 
 
 class LogState(str, enum.Enum):

@@ -43,6 +43,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "click": ("cli",),
     "fastapi": ("serve",),
     "jwt": ("serve",),
+    "kubernetes": ("sources.cluster",),
     "obstore": ("ship.sinks.objectstore", "sources.objectstore"),
     "prometheus_client": ("serve",),
     "pydantic": ("serve",),
@@ -54,6 +55,8 @@ HOMES: dict[str, tuple[str, ...]] = {
     # The same; Python has the second from 3.11 on.
     "tomli": ("settings",),
     "tomllib": ("settings",),
+    # The connection pool of the official Kubernetes client.
+    "urllib3": ("sources.cluster",),
     "uvicorn": ("serve", "cli.serve"),
     "watchfiles": ("watch",),
     # The doctor asks whether it loads.
@@ -69,12 +72,14 @@ COSTLY = {
     "http",
     "httpx",
     "jwt",
+    "kubernetes",
     "obstore",
     "prometheus_client",
     "redis",
     "rich",
     "starlette",
     "urllib.request",
+    "urllib3",
     "watchfiles",
     "zstandard",
 }
