@@ -458,8 +458,7 @@ class PodServer:
         return [
             pod
             for (of, _), pod in sorted(self._pods.items())
-            if of == namespace
-            and all(key in pod.labels and (not equal or pod.labels[key] == value) for key, equal, value in wanted)
+            if of == namespace and all(_fits(pod.labels, *each) for each in wanted)
         ]
 
     def find_events(self, namespace: str, selector: str) -> list[dict[str, Any]]:
@@ -644,7 +643,7 @@ class _Handler(BaseHTTPRequestHandler):
         container = pod.containers.get(self._container_name(pod, query))
         if container is None:
             raise _Refusal(400, f"container {query['container']} is not valid for pod {pod.name}")
-        if query.get("previous") == "true":
+        if _is_true(query, "previous"):
             if container.restarts == 0:
                 raise _Refusal(400, f'previous terminated container "{container.name}" in pod "{pod.name}" not found')
             return container.runs[-2]
@@ -674,7 +673,7 @@ class _Handler(BaseHTTPRequestHandler):
                 raise ConnectionAbortedError
             piece = log.piece(at, _PIECE_BYTES)
             if not piece:
-                if query.get("follow") != "true" or log.ended:
+                if not _is_true(query, "follow") or log.ended:
                     break
                 with kube.changed:
                     if log.size() <= at and not log.ended:
@@ -683,7 +682,7 @@ class _Handler(BaseHTTPRequestHandler):
                     raise ConnectionAbortedError
                 continue
             at += len(piece)
-            if query.get("timestamps") != "true":
+            if not _is_true(query, "timestamps"):
                 rest += piece
                 piece, rest = _without_stamps(rest)
             shown = piece if left is None else piece[:left]
@@ -691,6 +690,17 @@ class _Handler(BaseHTTPRequestHandler):
             yield shown
         if rest:
             yield rest[_STAMP_LENGTH:]
+
+
+def _fits(labels: Mapping[str, str], key: str, equal: str, value: str) -> bool:
+    """Tell whether labels have ``key``, ``key=value``, or do not have it (``!key``)."""
+    if key.startswith("!"):
+        return key[1:] not in labels
+    return key in labels and (not equal or labels[key] == value)
+
+
+def _is_true(query: Mapping[str, str], name: str) -> bool:
+    return query.get(name) in ("true", "True", "1", "t")
 
 
 def _without_stamps(data: bytes) -> tuple[bytes, bytes]:

@@ -129,6 +129,25 @@ def test_the_number_of_last_lines_can_be_bounded(server: PodServer, cluster: Clu
         PodLog(cluster, "default", "task", tail_lines=0)
 
 
+@pytest.mark.parametrize("at", [100, 20_000])
+def test_the_times_of_the_cluster_can_be_left_out(server: PodServer, cluster: Cluster, at: int) -> None:
+    """Without stamps lines come as they were written, through breaks, and positions lead to the same bytes."""
+    pod = server.add_pod("task")
+    written = b"".join(b'{"timestamp":"2024-11-20T12:34:56Z","event":"%d"}\n\n' % number for number in range(1000))
+    pod.log.write(written)
+    pod.first.end()
+    server.cut(at)
+    (source,) = PodLog(cluster, "default", "task", stamps=False).sources()
+    with source.open() as reader:
+        assert read_all(reader) == written
+        positions = [reader.position(offset) for offset in (1, 700, len(written) - 1)]
+    for position in positions:
+        with source.open(position) as reader:
+            assert read_all(reader) == written[position.offset :]
+    with source.open(77) as reader:
+        assert read_all(reader) == written[77:]
+
+
 def test_pods_are_found_by_labels(server: PodServer, cluster: Cluster) -> None:
     """A label with a value must have it, one without must be there."""
     server.add_pod("one", namespace="airflow", labels={"dag_id": "sales", "airflow-worker": "7"})
@@ -574,12 +593,12 @@ def test_a_place_is_found_again_however_blocks_are_cut(size: int) -> None:
     """For every place in a log, a search in it gives exactly what comes after the place."""
     data = b"".join(lines_at(0, 0, 1, 1, 1, 2, 3 * SECOND, 3 * SECOND)) + stamp(START_NS + 4 * SECOND) + b" open"
     for end in range(40, len(data)):
-        trail, given = Trail(0), 0
+        trail, given = Trail(), 0
         while given < end:
             cut = trail.cut_at(data[given:end])
             if cut == 0:
                 break
-            trail.note(data[given : given + cut])
+            trail.note(data[given : given + cut], given)
             given += cut
         place = trail.place
         if place is None:
@@ -594,8 +613,8 @@ def test_a_place_is_found_again_however_blocks_are_cut(size: int) -> None:
 def test_a_place_that_is_gone_is_noticed() -> None:
     """When later lines come and the place's own line has not, it is gone, and no later line is kept back."""
     old, new = lines_at(0, 5)
-    trail = Trail(0)
-    trail.note(old)
+    trail = Trail()
+    trail.note(old, 0)
     place = trail.place
     assert place is not None
     search = Search(place)
@@ -609,15 +628,17 @@ def test_places_kept_of_a_log_are_bounded(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(podplace, "MAX_CHECKPOINTS", 16)
     lines = lines_at(*range(1000))
-    trail = Trail(0)
+    trail, given = Trail(), 0
     for line in lines:
-        trail.note(line)
+        trail.note(line, given)
+        given += len(line)
     assert len(trail._checkpoints) <= 16
     data = b"".join(lines)
     for offset in range(1, len(data), 997):
-        place = trail.place_before(offset)
-        assert place is not None
-        assert Search(place).feed(data) == data[offset:]
+        found = trail.place_before(offset)
+        assert found is not None
+        place, after = found
+        assert Search(place).feed(data)[after:] == data[offset:]
 
 
 @pytest.mark.parametrize(

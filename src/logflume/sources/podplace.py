@@ -28,6 +28,7 @@ SINCE_MARGIN_S = 1
 STAMP_BYTES = 64
 """A line's time, and the space after it, are within so many first bytes of it."""
 
+_STAMPS = re.compile(rb"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d) ", re.MULTILINE)
 _STAMP = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)")
 
 
@@ -40,14 +41,12 @@ class Place:
         nth: how many lines directly before it have the same time.
         size: so many bytes of the line are before the place.
         digest: of the first HEAD_BYTES of these.
-        skip: so many bytes after that are before the place, too.
     """
 
     stamp: bytes
     nth: int = 0
     size: int = 0
     digest: str = ""
-    skip: int = 0
 
     @property
     def since(self) -> str:
@@ -81,10 +80,8 @@ class Trail:
     A block may end within a line, but not within the time of one: ``cut_at`` says where it may.
     """
 
-    def __init__(self, offset: int, *, is_open: bool = False) -> None:
-        """Begin at ``offset``, within a line if it is open."""
-        self._offset = offset
-        self._open = is_open  # the last line has no end yet
+    def __init__(self) -> None:
+        self._open = False  # the last line has no end yet
         self._stamp = b""
         self._nth = 0
         self._size = 0
@@ -100,17 +97,21 @@ class Trail:
         is_short = len(block) - begin < STAMP_BYTES and not stamp_of(block[begin:])
         return begin if is_begun_now and is_short else len(block)
 
-    def note(self, block: bytes) -> None:
-        """Take what is given out next."""
+    def without_stamps(self, block: bytes) -> bytes:
+        """Return what is noted next without the times that the cluster wrote before the lines."""
+        begin = (block.find(b"\n") + 1 or len(block)) if self._open else 0
+        return block[:begin] + _STAMPS.sub(b"", block[begin:])
+
+    def note(self, block: bytes, offset: int) -> None:
+        """Take what comes next, which is called ``offset``."""
         first = block.find(b"\n") + 1 or len(block) if self._open else 0
         if first < len(block):
-            self._keep(self._offset + first, stamp_of(block[first : first + STAMP_BYTES]))
+            self._keep(offset + first, stamp_of(block[first : first + STAMP_BYTES]))
             self._begin_last(block, first)
         else:
             self._head += block[: HEAD_BYTES - len(self._head)]
             self._size += len(block)
         self._open = not block.endswith(b"\n")
-        self._offset += len(block)
 
     def _begin_last(self, block: bytes, first: int) -> None:
         """Note the last line that begins in the block; its first one begins at ``first``."""
@@ -147,13 +148,13 @@ class Trail:
         """The time of the last line."""
         return self._stamp.decode()
 
-    def place_before(self, offset: int) -> Place | None:
-        """Return a place that leads to ``offset``; None when no line with a time is before it."""
+    def place_before(self, offset: int) -> tuple[Place, int] | None:
+        """Return a place, and how many bytes after it ``offset`` is; None when no line with a time is before that."""
         number = bisect.bisect_right(self._checkpoints, (offset, b"\xff")) - 1
         if number < 0:
             return None
         begin, stamp = self._checkpoints[number]
-        return Place(stamp, skip=offset - begin)
+        return Place(stamp), offset - begin
 
 
 class Search:
@@ -170,7 +171,7 @@ class Search:
         self._place = place
         self._ts_ns = _ts_ns(place.stamp)
         self._wanted = min(place.size, HEAD_BYTES)
-        self._skip = max(0, place.size - self._wanted) + place.skip
+        self._skip = max(0, place.size - self._wanted)
         self._nth = 0
         self._kept = b""
         self._in_line = False  # the rest of a line is being passed over
@@ -243,26 +244,18 @@ class Incoming:
     Memory: STAMP_BYTES, and what a Search has.
     """
 
-    def __init__(self, trail: Trail, search: Search | None, skip: int) -> None:
-        """Give what is after ``search``'s place, or after ``skip`` bytes."""
+    def __init__(self, trail: Trail, search: Search | None) -> None:
+        """Give what is after ``search``'s place; without one, all."""
         self.search = search
         self._trail = trail
-        self._skip = skip
         self._rest = b""
 
     def feed(self, block: bytes) -> bytes:
         """Take what comes next; return what may be given out now."""
-        data = self._rest + self._new(block)
+        data = self._rest + (block if self.search is None else self.search.feed(block))
         size = self._trail.cut_at(data)
         self._rest = data[size:]
         return data[:size]
-
-    def _new(self, block: bytes) -> bytes:
-        if self.search is not None:
-            return self.search.feed(block)
-        passed = min(self._skip, len(block))
-        self._skip -= passed
-        return block[passed:]
 
     def end(self, *, is_final: bool) -> bytes:
         """Return what was kept; when more will come, the beginning of a line without its time is not given out."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from logflume.errors import SourceFailed
@@ -193,10 +193,11 @@ class Pump:
         *,
         follow: bool,
         tail_lines: int | None,
+        stamps: bool,
         offset: int,
-        begin: Place | None,
+        begin: tuple[Place, int] | None,
     ) -> None:
-        """Begin at ``begin``, which is called ``offset``; without it ``offset`` bytes are passed over."""
+        """Begin at ``offset``, which is so many bytes after the place of ``begin``, or else after the log's start."""
         self.gaps: list[Gap] = []
         self.settled = threading.Event()
         self.expired = False
@@ -209,11 +210,14 @@ class Pump:
         self._give = give
         self._follow = follow
         self._tail_lines = tail_lines
-        self._at = offset
-        self._begin = begin
+        self._stamps = stamps
+        self._begin: Place | None
+        self._begin, before = begin or (None, offset)
+        self._at = offset - before  # of the next byte that comes
+        self._given = offset  # up to here it has been given out
         self._is_doubtful = False  # the last request broke off: another run may be the present one
         self._is_lost = False  # the run cannot be read any more
-        self._legs = [_Leg(run.id, offset, Trail(offset, is_open=offset > 0))]
+        self._legs = [_Leg(run.id, self._at, Trail())]
         self._stopped = threading.Event()
         self._holding = threading.Lock()
         self._stream: ApiStream | None = None
@@ -227,8 +231,8 @@ class Pump:
             if self._stream is not None:
                 self._stream.shut_down()
 
-    def place_before(self, offset: int) -> tuple[str, Place | None]:
-        """Return the run that ``offset`` lies in, and a place in it that leads there."""
+    def place_before(self, offset: int) -> tuple[str, tuple[Place, int] | None]:
+        """Return the run that ``offset`` lies in, a place in it, and how many bytes after that it is."""
         leg = next(leg for leg in reversed(self._legs) if leg.begin <= offset or leg is self._legs[0])
         return leg.run_id, leg.trail.place_before(offset)
 
@@ -253,14 +257,14 @@ class Pump:
         """Read the present run to its end, or (not following) to its present end."""
         while not self._retrying(self._read_once, is_done=self._is_read):
             self._pass_on()
-        if cut_short := why_cut_short(self._run, self._source, self._at):
+        if cut_short := why_cut_short(self._run, self._source, self._given):
             self.gaps.append(cut_short)
 
     def _retrying(self, ask: Callable[[], object], is_done: Callable[[], bool]) -> bool:
         """Ask until that works, at a falling pace; then tell whether all is done."""
         tries, answered_s = 0, time.monotonic()
         while True:
-            before, asked_s = self._at, 0.0
+            before, asked_s = self._given, 0.0
             try:
                 ask()
                 if is_done():
@@ -271,7 +275,7 @@ class Pump:
             except ApiRefused as refusal:
                 broken, asked_s = self._judge(refusal, tries), refusal.retry_after_s or 0.0
             self._pass_on()
-            if self._at > before:
+            if self._given > before:
                 tries, answered_s = 0, time.monotonic()
             tries += 1
             if broken is not None and self._is_enough(tries, answered_s):
@@ -287,7 +291,7 @@ class Pump:
         gap = refused_gap(self._source, refusal)
         if refusal.status == _NOT_FOUND and self._at > self._legs[0].begin:
             detail = "The pod was deleted while its log was read: the last lines may be missing."
-            gap = Gap(self._source, GapReason.VANISHED, detail, gap.next_action, offset=self._at)
+            gap = Gap(self._source, GapReason.VANISHED, detail, gap.next_action, offset=self._given)
         if refusal.status == _BUSY or refusal.status >= _SERVER_ERROR:
             return gap
         if refusal.status == _UNAUTHORIZED and tries == 0:  # credentials may have been renewed meanwhile
@@ -337,14 +341,16 @@ class Pump:
     def _ask(self) -> tuple[Incoming, list[tuple[str, str | int]]]:
         """Return what finds where we are, and from when on to ask for that."""
         leg = self._legs[-1]
-        given = self._at - leg.begin
-        place = leg.trail.place or (self._begin and replace(self._begin, skip=self._begin.skip + given))
+        place = leg.trail.place
+        if place is None:  # no line with a time has come yet: begin again, and pass over what was given
+            leg = self._legs[-1] = _Leg(leg.run_id, leg.begin, Trail())
+            self._at, place = leg.begin, self._begin
         if place is not None:
-            return Incoming(leg.trail, Search(place), 0), [("sinceTime", place.since)]
+            return Incoming(leg.trail, Search(place)), [("sinceTime", place.since)]
         query: list[tuple[str, str | int]] = []
         if self._tail_lines is not None and len(self._legs) == 1:
             query.append(("tailLines", self._tail_lines))
-        return Incoming(leg.trail, None, self._at if len(self._legs) == 1 else given), query
+        return Incoming(leg.trail, None), query
 
     def _hold(self, stream: ApiStream | None) -> None:
         with self._holding:
@@ -362,11 +368,15 @@ class Pump:
         self._give_out(new)
 
     def _give_out(self, block: bytes) -> None:
+        trail = self._legs[-1].trail
+        shown = block if self._stamps else trail.without_stamps(block)
         if block:
-            self._legs[-1].trail.note(block)
-            self._at += len(block)
-            if not self._give(block):
-                raise Closed
+            trail.note(block, self._at)
+        begin, self._at = self._at, self._at + len(shown)
+        new = shown[max(0, self._given - begin) :]
+        self._given = max(self._given, self._at)
+        if new and not self._give(new):
+            raise Closed
 
     def _note_found(self, incoming: Incoming) -> None:
         """Say so, once, when the place to go on at is not there any more."""
@@ -376,7 +386,7 @@ class Pump:
         elif search.found is False:
             self._require_run()
             incoming.search = None
-            self.expired = self._at == self._legs[0].begin
+            self.expired = self._legs[-1].trail.place is None and self._begin is not None
             self._tell_rotated()
             self.settled.set()
 
@@ -396,7 +406,7 @@ class Pump:
             f"Lines after {stamp or 'the place to go on at'} may be missing: the log was rotated before they were read."
         )
         todo = "See a copy that was shipped elsewhere, or let the kubelet keep larger files (containerLogMaxSize)."
-        self.gaps.append(Gap(self._source, GapReason.ROTATED_AWAY, detail, todo, offset=self._at))
+        self.gaps.append(Gap(self._source, GapReason.ROTATED_AWAY, detail, todo, offset=self._given))
 
     # what comes after it
 
@@ -417,7 +427,7 @@ class Pump:
         self._is_lost = True
         detail = "The container was replaced while its log was read: the last lines of its former run may be missing."
         todo = "See a copy that was shipped elsewhere."
-        self.gaps.append(Gap(self._source, GapReason.REPLACED, detail, todo, offset=self._at))
+        self.gaps.append(Gap(self._source, GapReason.REPLACED, detail, todo, offset=self._given))
         return False
 
     def _begin_next_run(self) -> bool:
@@ -431,7 +441,7 @@ class Pump:
             return False
         self._run, self._previous, self._begin = found[0], False, None
         self._is_doubtful = self._is_lost = False
-        self._legs.append(_Leg(found[0].id, self._at, Trail(self._at)))
+        self._legs.append(_Leg(found[0].id, self._at, Trail()))
         del self._legs[1 : max(1, len(self._legs) - MAX_RUNS)]
         return True
 

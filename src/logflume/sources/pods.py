@@ -47,6 +47,7 @@ MAX_PODS = 100
 CATCH_UP_S = 10.0
 """So long does a reader that follows wait for what was there before it: others that are merged with it wait as long."""
 
+_Begin = tuple[Place, int]
 _LOOK_S = 0.02
 _SETTLE_S = 30.0  # so long does opening at a position wait to hear whether it is still there
 _END_S = 2.0  # a thread that was told to end does so in no time; it may be in the middle of connecting
@@ -83,6 +84,7 @@ class PodLog:
         previous: bool = False,
         follow: bool = False,
         tail_lines: int | None = None,
+        stamps: bool = True,
     ) -> None:
         """Ask nobody yet.
 
@@ -94,6 +96,7 @@ class PodLog:
             previous: with the run before the present one, for containers that were restarted.
             follow: go on as they write; readers then give ``b""`` when there is nothing at this moment.
             tail_lines: of each container so many last lines; None: all that the cluster has.
+            stamps: with the cluster's time before each line; without, for logs that carry their own.
 
         Raises:
             UsageError: ``tail_lines`` is less than 1.
@@ -106,6 +109,7 @@ class PodLog:
         self._previous = previous
         self._follow = follow
         self._tail_lines = tail_lines
+        self._stamps = stamps
 
     def sources(self) -> list[Source]:
         """Return a source for each container; a pod that cannot be seen is one source that says why.
@@ -122,15 +126,12 @@ class PodLog:
         return [source for name in names for source in self._sources_of(view, name)]
 
     def _sources_of(self, view: PodView, container: str) -> list[Source]:
-        present = PodSource(
-            replace(self._address, container=container), follow=self._follow, tail_lines=self._tail_lines
-        )
+        address = replace(self._address, container=container)
+        present = PodSource(address, follow=self._follow, tail_lines=self._tail_lines, stamps=self._stamps)
         if not self._previous or view.previous_run_of(container) is None:
             return [present]
-        return [
-            PodSource(replace(self._address, container=container, previous=True), tail_lines=self._tail_lines),
-            present,
-        ]
+        former = replace(address, previous=True)
+        return [PodSource(former, tail_lines=self._tail_lines, stamps=self._stamps), present]
 
 
 class PodSource:
@@ -143,12 +144,15 @@ class PodSource:
 
     seekable = False
 
-    def __init__(self, address: Address, *, follow: bool = False, tail_lines: int | None = None) -> None:
+    def __init__(
+        self, address: Address, *, follow: bool = False, tail_lines: int | None = None, stamps: bool = True
+    ) -> None:
         """Ask nobody yet; the arguments are those of ``PodLog``."""
         self.name = address.name
         self._address = address
         self._follow = follow
         self._tail_lines = tail_lines
+        self._stamps = stamps
 
     def open(self, start: int | Position = 0) -> PodReader:
         """Open at an offset, which costs reading what is before it, or at a position, which costs a second's lines.
@@ -176,19 +180,26 @@ class PodSource:
         return why_no_log(view, self._address.container, self.name, self._address.events(view.uid))
 
     def _open_at(self, view: PodView, start: Position) -> PodReader:
-        run_key, place = _parsed(start.identity.key)
+        run_key, begin = _parsed(start.identity.key)
         runs = {True: view.previous_run_of(self._address.container), False: self._address.run_in(view)}
         for previous, run in runs.items():
             if run is not None and _run_key(view, run) == run_key:
                 address = replace(self._address, previous=previous or self._address.previous)
-                reader = self._reader(view, run, start.offset, place, address)
+                reader = self._reader(view, run, start.offset, begin, address)
                 reader.require_place()
                 return reader
         raise CursorExpired(f"{self.name}: the pod or container in which this position was named is gone")
 
-    def _reader(self, view: PodView, run: Run, offset: int, place: Place | None, address: Address) -> PodReader:
+    def _reader(self, view: PodView, run: Run, offset: int, begin: _Begin | None, address: Address) -> PodReader:
         return PodReader(
-            address, view, run, offset=offset, place=place, follow=self._follow, tail_lines=self._tail_lines
+            address,
+            view,
+            run,
+            offset=offset,
+            begin=begin,
+            follow=self._follow,
+            tail_lines=self._tail_lines,
+            stamps=self._stamps,
         )
 
     def peek_size(self) -> None:
@@ -214,9 +225,10 @@ class PodReader:
         run: Run,
         *,
         offset: int,
-        place: Place | None,
+        begin: _Begin | None,
         follow: bool,
         tail_lines: int | None,
+        stamps: bool,
     ) -> None:
         """Begin to read, in a thread of its own."""
         self.start = offset
@@ -234,8 +246,9 @@ class PodReader:
             self._spool.write,
             follow=follow,
             tail_lines=tail_lines,
+            stamps=stamps,
             offset=offset,
-            begin=place,
+            begin=begin,
         )
         self._thread = threading.Thread(target=self._work, name=f"logflume-pod-{name}", daemon=True)
         self._thread.start()
@@ -297,10 +310,11 @@ class PodReader:
 
     def position(self, offset: int) -> Position:
         """Name ``offset``, by the time of a line before it."""
-        run_id, place = self._pump.place_before(offset)
+        run_id, found = self._pump.place_before(offset)
         key = f"{self._uid} {run_id}"
-        if place is not None and offset > 0:
-            key += " " + json.dumps([place.stamp.decode(), place.skip])
+        if found is not None and offset > 0:
+            place, after = found
+            key += " " + json.dumps([place.stamp.decode(), after])
         return Position(_identity(key), offset)
 
     def interrupt(self) -> None:
@@ -343,15 +357,15 @@ def _identity(key: str) -> Identity:
     return Identity(key, hashlib.blake2b(key.encode(), digest_size=16).hexdigest(), 1)
 
 
-def _parsed(key: str) -> tuple[str, Place | None]:
-    """Return the run and the place that a position's key names."""
+def _parsed(key: str) -> tuple[str, _Begin | None]:
+    """Return the run that a position's key names, a place in it, and how many bytes after that the position is."""
     uid, _, rest = key.partition(" ")
     run_id, _, where = rest.partition(" ")
     if not where:
         return f"{uid} {run_id}", None
     with contextlib.suppress(ValueError, TypeError, AttributeError):
-        stamp, skip = json.loads(where)
-        place = Place(stamp.encode(), skip=max(0, int(skip)))
+        stamp, after = json.loads(where)
+        place = Place(stamp.encode())
         if place.since:
-            return f"{uid} {run_id}", place
+            return f"{uid} {run_id}", (place, max(0, int(after)))
     raise CursorExpired("this position was not named by logflume, or was changed")
