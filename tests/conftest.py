@@ -24,7 +24,7 @@ settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def require() -> Require:
     """Give ``require(component)``: a program on PATH or a Python module that the test cannot do without.
 

@@ -66,7 +66,7 @@ def create_app(shelf: Shelf, guard: Guard) -> FastAPI:
         openapi_url="/api/v1/openapi.json",
     )
     app.state.shelf = shelf
-    app.state.live = Live(shelf.key)
+    app.state.live = Live(shelf.key, heartbeat_s=guard.heartbeat_s, new_spool=guard.metrics.new_spool)
     app.state.waits = Waits(shelf)
     app.state.guard = guard
     problems.install(app)

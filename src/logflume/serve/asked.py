@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import Path, Request
 
 from logflume.serve.callers import Refused
-from logflume.serve.reading import HEARTBEAT_S
 from logflume.serve.streams import BrokenOff
 
 if TYPE_CHECKING:
@@ -25,6 +24,9 @@ if TYPE_CHECKING:
     from logflume.serve.shelf import Shelf
 
     Enter = Callable[[], AbstractAsyncContextManager[AsyncIterator[bytes]]]
+
+RECHECK_S = 15.0
+"""How often it is asked whether somebody whose answer lasts still counts."""
 
 LogId = Annotated[str, Path(max_length=4096, description="The id of a log, as the list gives it.")]
 
@@ -59,7 +61,7 @@ async def _paced(
 ) -> AsyncIterator[bytes]:
     checked_s = time.monotonic()
     async for block in blocks:
-        if time.monotonic() - checked_s >= HEARTBEAT_S:
+        if time.monotonic() - checked_s >= RECHECK_S:
             try:
                 await recheck()
             except Refused as refused:

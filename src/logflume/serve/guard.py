@@ -58,6 +58,7 @@ class Guard:
         self._problems: list[str] = []
         self.gate = Gate(settings, key)
         self.drain = Drain()
+        self.heartbeat_s = settings.heartbeat_s
         self.metrics = Metrics(metrics_folder)
         self.limits = Limits(Bounds.of(settings), tell=self.metrics.in_use)
         streams = {"stderr": sys.stderr, "stdout": sys.stdout}

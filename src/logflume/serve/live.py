@@ -24,15 +24,16 @@ from logflume.moments import show_moment
 from logflume.seek import find_tail
 from logflume.serve.problems import Problem
 from logflume.serve.pump import Pump
-from logflume.serve.reading import BLOCK_BYTES, HEARTBEAT_S, Media, Reading, Wanted, control, end_told, event, gap_told
+from logflume.serve.reading import BLOCK_BYTES, Media, Reading, Wanted, control, end_told, event, gap_told
 from logflume.until import has_reached
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Hashable
+    from collections.abc import AsyncIterator, Callable, Hashable
 
     from logflume.cursor import Cursor
     from logflume.follow import Followed
     from logflume.records import Gap, LogStatus
+    from logflume.serve.metrics import SpoolCount
 
 RING_BLOCKS = 256
 RING_BYTES = 8 * 1024 * 1024
@@ -72,9 +73,17 @@ class Piece:
 class Live:
     """The follows that are shared; of one event loop."""
 
-    def __init__(self, key: bytes) -> None:
-        """Follow nothing yet; ``key`` signs cursors."""
+    def __init__(self, key: bytes, *, heartbeat_s: float, new_spool: Callable[[], SpoolCount]) -> None:
+        """Follow nothing yet.
+
+        Args:
+            key: signs cursors.
+            heartbeat_s: after so long without news viewers are told that there is none.
+            new_spool: makes what counts the bytes that one follow keeps.
+        """
         self._key = key
+        self._heartbeat_s = heartbeat_s
+        self._new_spool = new_spool
         self._shared: dict[Hashable, _Shared] = {}
 
     def __len__(self) -> int:
@@ -93,9 +102,9 @@ class Live:
             if len(self._shared) >= MAX_FOLLOWS:
                 detail = "Too many logs are followed at this moment. Try again soon."
                 raise Problem(503, "too-many-follows", detail, headers={"Retry-After": "5"})
-            shared = self._shared[kind] = _Shared(wanted, self._key)
+            shared = self._shared[kind] = _Shared(wanted, self._key, self._new_spool())
         shared.viewers += 1
-        viewer = _Viewer(shared, wanted)
+        viewer = _Viewer(shared, wanted, self._heartbeat_s)
         try:
             await shared.begun()
             await viewer.open()
@@ -112,7 +121,7 @@ class Live:
 class _Shared:
     """One follow, and what came last of it."""
 
-    def __init__(self, wanted: Wanted, key: bytes) -> None:
+    def __init__(self, wanted: Wanted, key: bytes, spool: SpoolCount) -> None:
         self.viewers = 0
         self.error: BaseException | None = None
         self.ended = False
@@ -123,6 +132,7 @@ class _Shared:
         self._ended_log = wanted.ended
         self._count = wanted.count
         self._key = key
+        self._spool = spool
         self._pieces: deque[Piece] = deque()
         self._bytes = 0
         self._news = asyncio.Event()
@@ -183,8 +193,13 @@ class _Shared:
         if followed is not None:
             followed.close()
         self._thread.join()
+        self._tell(self._forget)  # after all that the thread has told
 
     # in the loop
+
+    def _forget(self) -> None:
+        self._pieces.clear()
+        self._spool.close()
 
     def _begin(self, here: Cursor) -> None:
         self.here = here
@@ -201,6 +216,7 @@ class _Shared:
         while len(self._pieces) > RING_BLOCKS or self._bytes > RING_BYTES:
             self._bytes -= len(self._pieces.popleft().block)
             self.first += 1
+        self._spool.update(self._bytes)
         self._wake()
 
     def _end(self, error: BaseException | None) -> None:
@@ -254,8 +270,9 @@ def _read_to_end(followed: Followed) -> None:
 class _Viewer:
     """One who follows."""
 
-    def __init__(self, shared: _Shared, wanted: Wanted) -> None:
+    def __init__(self, shared: _Shared, wanted: Wanted, heartbeat_s: float) -> None:
         self._shared = shared
+        self._heartbeat_s = heartbeat_s
         self._wanted = replace(wanted, follow=False, count=None)
         self._number = 0
         self._place: Cursor | None = None
@@ -321,7 +338,7 @@ class _Viewer:
                 yield self._shared.piece(self._number - 1)
             elif self._shared.ended:
                 return
-            elif not await self._shared.more(HEARTBEAT_S):
+            elif not await self._shared.more(self._heartbeat_s):
                 yield None
 
     def _heartbeat(self) -> bytes:

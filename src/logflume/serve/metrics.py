@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from logflume.serve.limits import Use
     from logflume.serve.observe import Answered
     from logflume.serve.wire import Why
-    from logflume.spool import SpoolStats
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -158,9 +157,9 @@ class SpoolCount:
         self._metrics = metrics
         self._told = {"memory": 0, "disk": 0}
 
-    def update(self, stats: SpoolStats) -> None:
+    def update(self, memory_bytes: int, disk_bytes: int = 0) -> None:
         """Take what it holds now."""
-        self._change({"memory": stats.memory_bytes, "disk": stats.disk_bytes})
+        self._change({"memory": memory_bytes, "disk": disk_bytes})
 
     def close(self) -> None:
         """Take it out: it holds nothing any more."""

@@ -50,9 +50,6 @@ PAGE_BYTES = 8 * 1024 * 1024
 
 _NO_LIMIT = 2**63
 
-HEARTBEAT_S = 15.0
-"""How long nothing is said while nothing comes: most proxies cut after 60 s."""
-
 MAX_GAPS_TOLD = 1000
 """Gaps told one by one; the number of the others comes at the end."""
 

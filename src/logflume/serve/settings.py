@@ -72,6 +72,9 @@ class Settings:
         "many seconds; 0: nobody knows, and its followers stay.",
     )
     drain_s: int = setting(Whole(0, 3600), 30, "Seconds that open answers are given to end after SIGTERM.")
+    heartbeat_s: int = setting(
+        Whole(1, 3600), 15, "Seconds without news after which a follow says that there is none: proxies cut at 60."
+    )
     trusted_proxies: tuple[str, ...] = setting(
         ListOf(Text("an address, a network, or *", r"[0-9A-Fa-f.:/]+|\*"), ","),
         ("127.0.0.1", "::1"),
