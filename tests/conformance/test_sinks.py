@@ -148,7 +148,9 @@ def test_http_without_a_server_refuses() -> None:
     [
         ("", "is no sink; there are file:PATH, stdout"),
         ("file:", "is no sink"),
-        ("s3://bucket", "is no sink"),
+        ("s4://bucket", "is no sink"),
+        ("s3:bucket", "is no sink"),
+        ("s3://", "expected an address such as"),
         ("http://", "HOST"),
         ("http://h:99999/", "no address"),
         ("file:{folder}/out.txt", "would be shipped to itself"),

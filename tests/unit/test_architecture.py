@@ -60,7 +60,13 @@ HOMES: dict[str, tuple[str, ...]] = {
     "uvicorn": ("serve", "cli.serve"),
     "watchfiles": ("watch",),
     # The doctor asks whether it loads.
-    "zstandard": ("sources.compressed", "serve.streams", "cli.setup_checks"),
+    "zstandard": (
+        "sources.compressed",
+        "sources.objectstore",
+        "ship.sinks.objectstore",
+        "serve.streams",
+        "cli.setup_checks",
+    ),
 }
 
 COSTLY = {

@@ -1,7 +1,7 @@
 """Paths of a command line to one log.
 
 Holds: names only; nothing is opened. A path that is missing is a Gap with the nearest name, and the rest is read.
-Order: files and folders as given, then standard input and other streams.
+Order: files and folders as given, then streams in object stores, then standard input and other streams.
 """
 
 # Names stay strings, as the command line has them and the system is asked for them.
@@ -18,6 +18,7 @@ from logflume.catalog import log_of_paths
 from logflume.cli.stream import stream_of
 from logflume.errors import UsageError
 from logflume.records import Gap, GapReason, LogState, LogStatus
+from logflume.sources.objectstore import ObjectSource, is_address
 from logflume.sources.rotation import rotated_set
 from logflume.state import peek_status
 
@@ -49,7 +50,8 @@ class GivenLog:
         self._patterns = patterns
         found = {path: stream_of(path) for path in paths}
         self.streams = [stream for stream in found.values() if stream is not None]
-        files = [path for path, stream in found.items() if stream is None]
+        self._objects = [ObjectSource(path) for path in paths if is_address(path)]
+        files = [path for path, stream in found.items() if stream is None and not is_address(path)]
         self.missing = [] if wait_for_missing else [gap_of_missing(path) for path in files if is_missing(path)]
         absent = {gap.source for gap in self.missing}
         files = [path for path in files if path not in absent]
@@ -58,7 +60,7 @@ class GivenLog:
     @property
     def id(self) -> str:
         """What files and folders are called together."""
-        return self._log.id if self._log else "stdin"
+        return self._log.id if self._log else " ".join(source.name for source in self._objects) or "stdin"
 
     def sources(self) -> list[Source]:
         """Return the sources there are now."""
@@ -82,7 +84,7 @@ class GivenLog:
         return wanted
 
     def _all(self) -> list[Source]:
-        return [*(self._log.sources() if self._log else ()), *self.streams]
+        return [*(self._log.sources() if self._log else ()), *self._objects, *self.streams]
 
     def _is_wanted(self, name: str) -> bool:
         return not self._patterns or any(fnmatch.fnmatchcase(name, pattern) for pattern in self._patterns)

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 Options = TypeVar("Options")
 
-KINDS = "file:PATH, stdout, http://HOST/PATH, https://HOST/PATH, cloudwatch:GROUP[:STREAM]"
+KINDS = (
+    "file:PATH, stdout, http://HOST/PATH, https://HOST/PATH, cloudwatch:GROUP[:STREAM], s3://BUCKET/PREFIX (gs:, az:), "
+    "objectstore:file:///FOLDER"
+)
 """Those that can be named on a command line."""
 
 GROUP = "logflume.sinks"
@@ -35,11 +38,17 @@ BUILT_IN = {
     "cloudwatch": "logflume.ship.sinks.cloudwatch",
     "file": "logflume.ship.sinks.file",
     "http": "logflume.ship.sinks.http",
+    "objectstore": "logflume.ship.sinks.objectstore",
     "stdout": "logflume.ship.sinks.stdout",
 }
 """The modules of our own kinds; each has a ``KIND``."""
 
-_ALIASES = {"https": "http"}
+_ALIASES = {
+    "https": "http",
+    "s3": "objectstore",
+    "gs": "objectstore",
+    "az": "objectstore",
+}
 """How words may begin other than with the name of their kind."""
 
 
