@@ -1,0 +1,301 @@
+"""Somebody else's stream of lines (an executor's, a provider's) as a source: let go at once, read at any pace.
+
+Holds: one thread and one spool for each open reader, from its first read on. What the stream gives lies in the spool
+(memory, then disk) until it is read, so that whoever gives it (a connection, a database session) is not held up by a
+slow client; when the spool is full, it is.
+
+Plan:  ``make`` is called anew by each reader, when it is first read. Its pieces are text, bytes or objects that know
+their JSON; each becomes a line. A stream that raises ends with a Gap. A position holds a digest of what was before
+it: a stream that gives something else the next time is noticed, never mixed.
+"""
+
+from __future__ import annotations
+
+import bisect
+import contextlib
+import hashlib
+import json
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from logflume.abc import BLOCK_BYTES
+from logflume.errors import CursorExpired, SourceFailed, UsageError
+from logflume.records import Gap, GapReason, Identity, Position
+from logflume.spool import DISK_BYTES, MEMORY_BYTES, Spool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+PIECE_BYTES = 64 * 1024
+"""Lines are gathered to so much before they go into the spool."""
+
+MAX_DIGESTS = 4096
+"""Places in a stream at which positions can be proved; of more, every second one is dropped."""
+
+_GATHER_S = 0.05  # a stream that is slower than this is passed on line by line
+_END_S = 1.0
+
+
+def line_of(piece: object) -> bytes:
+    """Return a piece of a stream as one line or several: bytes, text, or an object that writes itself as JSON."""
+    if isinstance(piece, str):
+        data = piece.encode("utf-8", "replace")
+    elif isinstance(piece, bytes | bytearray | memoryview):
+        data = bytes(piece)
+    else:
+        dump: Callable[[], str] | None = getattr(piece, "model_dump_json", None)
+        data = (dump() if dump is not None else str(piece)).encode("utf-8", "replace")
+    return data if data.endswith(b"\n") else data + b"\n"
+
+
+def iter_texts(texts: Iterable[str]) -> Iterator[bytes]:
+    """Yield whole texts in pieces, so that they are not held twice; each text ends with a newline."""
+    for text in texts:
+        for begin in range(0, len(text), PIECE_BYTES):
+            yield text[begin : begin + PIECE_BYTES].encode("utf-8", "replace")
+        if text and not text.endswith("\n"):
+            yield b"\n"
+
+
+class StreamedSource:
+    """A stream that can be asked for again; see ``logflume.abc.Source``.
+
+    Order:  as the stream gives it.
+    Loss:   none that is not a Gap; what the stream raises is one.
+    Memory: ``memory_bytes`` and some blocks for each reader; then up to ``disk_bytes`` of unnamed files.
+    """
+
+    seekable = False
+
+    def __init__(
+        self,
+        name: str,
+        make: Callable[[], Iterable[bytes]],
+        *,
+        say: Callable[[BaseException], str] | None = None,
+        next_action: str = "Look at the log of the process that serves this log, and ask again.",
+        memory_bytes: int = MEMORY_BYTES,
+        disk_bytes: int = DISK_BYTES,
+    ) -> None:
+        """Call nothing yet.
+
+        Args:
+            name: what people call it.
+            make: gives the stream, from its start, each time; called in the reader's thread. A stream that has
+                ``close`` is closed. It may raise SourceFailed.
+            say: one sentence for what the stream raised, without secrets; None: its type and first line.
+            next_action: what people can do about that.
+            memory_bytes: what memory may hold of it for a slow reader.
+            disk_bytes: what files may hold beyond.
+        """
+        self.name = name
+        self._make = make
+        self._say = say or _say
+        self._next_action = next_action
+        self._bounds = (memory_bytes, disk_bytes)
+
+    def open(self, start: int | Position = 0) -> StreamedReader:
+        """Open at an offset or a position; either costs reading what is before it.
+
+        Raises:
+            CursorExpired: the stream gives other bytes now than those before the position.
+            SourceFailed: it broke before the position was reached.
+        """
+        reader = self._reader()
+        offset = start.offset if isinstance(start, Position) else start
+        if offset < 0:
+            raise UsageError(f"an offset is 0 or more, not {offset}")
+        try:
+            reader.pass_over(offset, self._proof(start))
+        except BaseException:
+            reader.close()
+            raise
+        return reader
+
+    def _reader(self) -> StreamedReader:
+        memory_bytes, disk_bytes = self._bounds
+        spool = Spool(name=self.name, memory_bytes=memory_bytes, disk_bytes=disk_bytes)
+        return StreamedReader(self.name, self._make, spool, self._failed)
+
+    def _proof(self, start: int | Position) -> tuple[int, str] | None:
+        if not isinstance(start, Position):
+            return None
+        key, _, proof = start.identity.key.partition(" ")
+        if key != _key(self.name):
+            raise CursorExpired(f"{self.name}: this position was named in another log")
+        with contextlib.suppress(ValueError, TypeError):
+            at, digest = json.loads(proof or '[0,""]')
+            return int(at), str(digest)
+        raise CursorExpired("this position was not named by logflume, or was changed")
+
+    def _failed(self, error: Exception) -> SourceFailed:
+        if isinstance(error, SourceFailed):
+            return error
+        return SourceFailed(Gap(self.name, GapReason.UNREADABLE, self._say(error), self._next_action))
+
+    def peek_size(self) -> None:
+        """Return None: nobody knows."""
+
+    def peek_identity(self) -> Identity:
+        """Name the stream; positions in it prove what was before them."""
+        return _identity(_key(self.name))
+
+
+class StreamedReader:
+    """Reads a StreamedSource; see ``logflume.abc.Reader``. Any thread may close it, which ends a read at once.
+
+    A stream that waits for something when the reader is closed is ended when it gives its next piece.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        make: Callable[[], Iterable[bytes]],
+        spool: Spool,
+        failed: Callable[[Exception], SourceFailed],
+    ) -> None:
+        """Begin nothing yet."""
+        self.start = 0
+        self._name = name
+        self._make = make
+        self._spool = spool
+        self._failed = failed
+        self._thread: threading.Thread | None = None
+        self._at = 0
+        self._digest = hashlib.blake2b(digest_size=16)
+        self._digests: list[tuple[int, str]] = []
+        self._every, self._passed = 1, 0
+
+    @property
+    def gaps(self) -> list[Gap]:
+        """What the spool could not give back."""
+        return self._spool.gaps
+
+    def pass_over(self, offset: int, proof: tuple[int, str] | None) -> None:
+        """Read up to ``offset``.
+
+        Raises:
+            CursorExpired: the bytes before it are not those of the proof.
+            SourceFailed: the stream broke.
+        """
+        self.start = offset
+        proved_at, digest = proof or (0, "")
+        self._pass_to(min(proved_at, offset))
+        if proved_at and (self._at != proved_at or self._digest.hexdigest() != digest):
+            raise CursorExpired(f"{self._name} gives other bytes now than when this position was named")
+        self._pass_to(offset)
+
+    def _pass_to(self, offset: int) -> None:
+        while self._at < offset and self.read_block(min(BLOCK_BYTES, offset - self._at)):
+            pass
+
+    def read_block(self, max_bytes: int = BLOCK_BYTES) -> bytes:
+        """Return the next bytes, waiting for them; ``b""`` at the end.
+
+        Raises:
+            SourceFailed: the stream raised something.
+            UsageError: the reader is closed, before the call or during it.
+        """
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name=f"logflume-stream-{self._name}", daemon=True)
+            self._thread.start()
+        block = self._spool.read_block(max_bytes)
+        if block:
+            self._at += len(block)
+            self._digest.update(block)
+            self._note()
+        return block
+
+    def _note(self) -> None:
+        self._passed += 1
+        if self._passed % self._every:
+            return
+        self._digests.append((self._at, self._digest.hexdigest()))
+        if len(self._digests) > MAX_DIGESTS:
+            del self._digests[::2]
+            self._every *= 2
+
+    def position(self, offset: int) -> Position:
+        """Name ``offset``, with a proof of what is before it."""
+        number = bisect.bisect_right(self._digests, (offset, "g")) - 1  # no digest is after "g"
+        key = _key(self._name)
+        return Position(_identity(key if number < 0 else f"{key} {json.dumps(self._digests[number])}"), offset)
+
+    def interrupt(self) -> None:
+        """End a read under way, and every later one."""
+        self._spool.close()
+
+    def close(self) -> None:
+        """Let the stream go."""
+        self._spool.close()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(_END_S)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # the thread
+
+    def _work(self) -> None:
+        try:
+            stream = self._make()
+            with contextlib.closing(_Closing(stream)):
+                self._spool_all(stream)
+        except Exception as error:  # noqa: BLE001 - the edge of a thread: the reader raises it
+            self._spool.finish(self._failed(error))
+        else:
+            self._spool.finish()
+
+    def _spool_all(self, stream: Iterable[bytes]) -> None:
+        gathered, since_s = bytearray(), time.monotonic()
+        try:
+            for piece in stream:
+                gathered += piece
+                now_s = time.monotonic()
+                if len(gathered) >= PIECE_BYTES or now_s - since_s > _GATHER_S:
+                    whole, gathered, since_s = gathered, bytearray(), now_s
+                    if not self._write(whole):
+                        return
+        finally:  # also what came before the stream broke off
+            self._write(gathered)
+
+    def _write(self, data: bytearray) -> bool:
+        """Put it into the spool in blocks; False when nobody reads any more."""
+        return all(self._spool.write(bytes(data[at : at + BLOCK_BYTES])) for at in range(0, len(data), BLOCK_BYTES))
+
+
+class _Closing:
+    """Closes a stream if it can be closed; never raises."""
+
+    def __init__(self, stream: Any) -> None:  # noqa: ANN401 - anything that can be iterated over
+        self._stream = stream
+
+    def close(self) -> None:
+        with contextlib.suppress(Exception):  # somebody else's code, which has given all it had
+            getattr(self._stream, "close", _nothing)()
+
+
+def _nothing() -> None:
+    return None
+
+
+def _say(error: BaseException) -> str:
+    text = str(error).strip().partition("\n")[0][:200]
+    return f"It broke off: {type(error).__name__}{': ' if text else ''}{text}."
+
+
+def _key(name: str) -> str:
+    return "stream:" + hashlib.blake2b(name.encode("utf-8", "replace"), digest_size=16).hexdigest()
+
+
+def _identity(key: str) -> Identity:
+    return Identity(key, hashlib.blake2b(key.encode(), digest_size=16).hexdigest(), 1)
