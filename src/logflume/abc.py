@@ -8,7 +8,7 @@ closed. Bytes come in blocks of any size, cut anywhere: finding lines is the cor
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,6 +124,25 @@ class Found:
 
     messages: list[str] = field(default_factory=list)
     sources: list[Source] = field(default_factory=list)
+
+
+@runtime_checkable
+class ExecutorLogs(Protocol):
+    """What an executor has when it can give the log of a task that it runs. ``logflume.executors`` asks it.
+
+    An executor that streams has ``supports_streaming_logs = True`` and
+    ``get_streaming_task_log(ti, try_number) -> (messages, streams)``, too: each stream is an iterable of lines (text,
+    bytes, or messages that know their JSON). It is preferred when it is advertised, or there; what raises
+    NotImplementedError is passed over, and ``get_task_log`` asked instead.
+    """
+
+    def get_task_log(self, ti: Any, try_number: int) -> tuple[list[str], list[str]]:  # noqa: ANN401 - Airflow's own
+        """Return what is told to people, and the texts of the log, whole, in memory.
+
+        Raises:
+            NotImplementedError: it has no logs to give.
+        """
+        ...
 
 
 @runtime_checkable

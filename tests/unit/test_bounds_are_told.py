@@ -13,6 +13,7 @@ NOT_OF_MEMORY = {
     "KEY_BYTES",  # length of a key
     "LITTLE_ROOM_BYTES",  # room on a disk that the doctor finds little
     "MAGIC_BYTES",
+    "MAX_LABEL_CHARS",  # what Kubernetes allows
     "MAX_LINES",  # lines that the doctor looks at for times
     "MAX_POLL_S",  # a time
     "MAX_START_US",  # a time of a made-up log

@@ -78,6 +78,8 @@ class Cluster:
         context: str | None = None,
         config_file: str | None = None,
         in_cluster: bool | None = None,
+        verify_tls: bool = True,
+        ca_file: str | None = None,
         make_client: Callable[[], Any] | None = None,
     ) -> None:
         """Say where; nothing is looked at yet.
@@ -86,11 +88,15 @@ class Cluster:
             context: of the kubeconfig; None: its current one.
             config_file: the kubeconfig; None: ``KUBECONFIG``, then ``~/.kube/config``.
             in_cluster: use the service account of the pod this runs in; None: where there is no kubeconfig.
+            verify_tls: check the API server's certificate.
+            ca_file: certificates to check it with, instead of those that the configuration names.
             make_client: gives a ``kubernetes.client`` API object or ApiClient instead of all that; called once.
         """
         self.context = context
         self._config_file = config_file
         self._in_cluster = in_cluster
+        self._verify_tls = verify_tls
+        self._ca_file = ca_file
         self._make_client = make_client
         self._loading = threading.Lock()
         self._client: Any = None
@@ -191,6 +197,8 @@ class Cluster:
                 config.load_config(client_configuration=configuration)
         except (config.ConfigException, OSError) as error:
             raise UsageError(f"no Kubernetes cluster is configured here: {error}") from None
+        configuration.verify_ssl = self._verify_tls and configuration.verify_ssl
+        configuration.ssl_ca_cert = self._ca_file or configuration.ssl_ca_cert
         return client.ApiClient(configuration)
 
 

@@ -1,0 +1,101 @@
+"""An executor that gives its logs, asked as ``logflume.abc.ExecutorLogs`` says.
+
+Holds: nothing; the streams are not read here.
+Plan:  streams when it advertises or has them, whole texts otherwise; each becomes a source. A source that is opened
+again asks the executor again, for a stream can be read once.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from logflume.abc import Found
+from logflume.sources.streamed import StreamedSource, iter_texts, line_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from logflume.abc import Source
+
+
+def ask_executor(executor: object, ti: Any, try_number: int, *, name: str) -> Found:  # noqa: ANN401 - Airflow's own
+    """Ask an executor for the log of a try; its sources are called after ``name``.
+
+    Raises:
+        Exception: whatever the executor raises; NotImplementedError is no reason to, it has no logs then.
+
+    Order:  as the executor gives it. Loss: none; a stream that breaks is a Gap of its source.
+    Memory: streams: a spool each, while they are read. Texts: as the executor holds them, once.
+    """
+    for method, lines_of in _ways(executor):
+        try:
+            messages, streams = _answer(method(ti, try_number))
+        except NotImplementedError:
+            continue
+        asked = _Asked(streams, method, ti, try_number, lines_of)
+        return Found([str(text) for text in messages], asked.sources(name))
+    return Found()
+
+
+def _ways(executor: object) -> Iterator[tuple[Callable[[Any, int], Any], Callable[[Any], Iterator[bytes]]]]:
+    """Yield how it can be asked, best first."""
+    streaming = getattr(executor, "get_streaming_task_log", None)
+    if streaming is not None:  # whether it says so, as the contract has it, or has just the method
+        yield streaming, _iter_lines
+    legacy = getattr(executor, "get_task_log", None)
+    if legacy is not None:
+        yield legacy, _iter_text
+
+
+def _iter_lines(stream: Iterable[Any]) -> Iterator[bytes]:
+    try:
+        yield from map(line_of, stream)
+    finally:
+        close = getattr(stream, "close", None)
+        if close is not None:
+            close()
+
+
+def _iter_text(text: str) -> Iterator[bytes]:
+    return iter_texts([text])
+
+
+def _answer(answer: Any) -> tuple[Iterable[str], Iterable[Any]]:  # noqa: ANN401 - the executor's own
+    """Return messages and streams; nothing at all stands for none of either."""
+    messages, streams = answer or ([], [])
+    return messages or [], streams or []
+
+
+class _Asked:
+    """What an executor answered: each stream once, and then asked for again."""
+
+    def __init__(
+        self,
+        streams: Iterable[Any],
+        method: Callable[[Any, int], Any],
+        ti: Any,  # noqa: ANN401 - as above
+        try_number: int,
+        lines_of: Callable[[Any], Iterator[bytes]],
+    ) -> None:
+        self._unread = dict(enumerate(streams))
+        self._method = method
+        self._ti = ti
+        self._try_number = try_number
+        self._lines_of = lines_of
+        self._taking = threading.Lock()
+
+    def sources(self, name: str) -> list[Source]:
+        names = {number: name if number == 0 else f"{name} {number + 1}" for number in self._unread}
+        return [StreamedSource(names[number], self._maker(number)) for number in self._unread]
+
+    def _maker(self, number: int) -> Callable[[], Iterator[bytes]]:
+        return lambda: self._lines_of(self._take(number))
+
+    def _take(self, number: int) -> Any:  # noqa: ANN401 - a stream, or a text
+        with self._taking:
+            if number in self._unread:
+                return self._unread.pop(number)
+        _, streams = _answer(self._method(self._ti, self._try_number))
+        again = list(streams)
+        return again[number] if number < len(again) else []
