@@ -42,6 +42,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "botocore": ("ship.sinks.cloudwatch",),
     "click": ("cli",),
     "fastapi": ("serve",),
+    "httpx": ("sources.logserver",),
     "jwt": ("serve",),
     "kubernetes": ("sources.cluster",),
     "obstore": ("ship.sinks.objectstore", "sources.objectstore"),

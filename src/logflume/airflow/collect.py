@@ -16,9 +16,12 @@ from airflow.utils.state import State, TaskInstanceState
 
 from logflume.abc import Found
 from logflume.airflow.local import local_files
+from logflume.airflow.served import served_logs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_BETWEEN_TRIES = (TaskInstanceState.UP_FOR_RETRY, TaskInstanceState.UP_FOR_RESCHEDULE)
 
 _said = logging.getLogger(__name__)
 
@@ -32,26 +35,41 @@ def collect(ti: Any, try_number: int, path: str, base_folder: str) -> Found:  # 
         path: of its log, relative to the log folder, as Airflow's template of file names has it.
         base_folder: the log folder.
     """
-    remote = _ask("the remote log store", "logflume.airflow.remote", "remote_logs", ti, try_number, path)
+    remote = _ask("the remote log store", _of_module("logflume.airflow.remote", "remote_logs"), ti, try_number, path)
     executor = Found()
     if ti.state == TaskInstanceState.RUNNING:
-        executor = _ask("the executor", "logflume.airflow.running", "executor_logs", ti, try_number)
+        executor = _ask("the executor", _of_module("logflume.airflow.running", "executor_logs"), ti, try_number)
     ended = ti.state not in State.unfinished
     local = Found() if ended and remote.sources else local_files(base_folder, path)
-    found = [remote, executor, local]
+    served = Found()
+    if _may_be_served(ti, have=bool(local.sources or remote.sources), have_executor=bool(executor.sources)):
+        served = _ask("the log servers", served_logs, ti, path, local=bool(local.sources))
+    found = [remote, executor, local, served]
     return Found([text for each in found for text in each.messages], [at for each in found for at in each.sources])
 
 
-def _ask(place: str, module: str, function: str, *arguments: object) -> Found:
-    """Call ``function`` of a module that may not be there; what it raises is a message."""
+def _may_be_served(ti: Any, *, have: bool, have_executor: bool) -> bool:  # noqa: ANN401 - Airflow's task instance
+    """Tell whether log servers are asked: while the try runs, and later when there is nothing elsewhere."""
+    if ti.state in (TaskInstanceState.RUNNING, TaskInstanceState.DEFERRED):
+        return not have_executor
+    return not have and (ti.state not in State.unfinished or ti.state in _BETWEEN_TRIES)
+
+
+def _of_module(module: str, function: str) -> Callable[..., Found]:
+    """Return a function of a module that may not be there; then one that finds nothing."""
     try:
         call: Callable[..., Found] = getattr(importlib.import_module(module), function)
     except ModuleNotFoundError as error:
         if error.name != module:
             raise
-        return Found()
+        return lambda *_: Found()
+    return call
+
+
+def _ask(place: str, call: Callable[..., Found], *arguments: object, **named: object) -> Found:
+    """Ask one place; what it raises is a message."""
     try:
-        return call(*arguments)
+        return call(*arguments, **named)
     except Exception as error:  # noqa: BLE001 - somebody else's code; the other places still have the log
         _said.warning("asking %s for the log failed", place, exc_info=True)
         return Found([f"Could not read from {place}: {type(error).__name__}: {error}"])

@@ -55,6 +55,9 @@ EXPECTED_FILES = (
 )
 
 
+STOP_S = 10
+
+
 class SampleError(Exception):
     """No logs were made. The text says which step failed and where to look."""
 
@@ -181,27 +184,32 @@ class Component:
             output = last_lines(self.output.read_text(errors="replace"))
             raise SampleError(f"{self.name} ended with code {self.process.returncode}:\n{output}")
 
-    def stop(self) -> None:
-        """Ask it to end, wait a while, then kill what is left of its group."""
+    def ask_to_stop(self) -> None:
+        """Ask it to end."""
         self.process.terminate()
+
+    def stop(self) -> None:
+        """Wait a while for its end, then kill what is left of its group."""
         try:
-            self.process.wait(timeout=20)
+            self.process.wait(timeout=STOP_S)
         except subprocess.TimeoutExpired:
-            say(f"{self.name} did not end within 20 s: killing it")
+            say(f"{self.name} did not end within {STOP_S} s: killing it")
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
 
+COMPONENTS = {
+    "api-server": ["api-server"],
+    "scheduler": ["scheduler", "--skip-serve-logs"],
+    "dag-processor": ["dag-processor"],
+    "triggerer": ["triggerer", "--skip-serve-logs"],
+}
+
+
 @contextlib.contextmanager
-def running(home: Path, env: dict[str, str]) -> Iterator[list[Component]]:
-    """Start the four components; stop them in any case."""
-    commands = {
-        "api-server": ["api-server"],
-        "scheduler": ["scheduler", "--skip-serve-logs"],
-        "dag-processor": ["dag-processor"],
-        "triggerer": ["triggerer", "--skip-serve-logs"],
-    }
+def running(home: Path, env: dict[str, str], commands: dict[str, list[str]] = COMPONENTS) -> Iterator[list[Component]]:
+    """Start the components; stop them in any case."""
     components: list[Component] = []
     try:
         for name, arguments in commands.items():
@@ -221,7 +229,9 @@ def running(home: Path, env: dict[str, str]) -> Iterator[list[Component]]:
         yield components
     finally:
         say("stopping")
-        for component in reversed(components):
+        for component in components:
+            component.ask_to_stop()
+        for component in components:
             component.stop()
 
 

@@ -1,0 +1,245 @@
+"""A real Airflow with logflume in it: scheduler, triggerer, LocalExecutor and API server, asked over HTTP."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import pytest
+
+from tests.airflow_home import LOGFLUME, airflow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import httpx
+
+    from tests.airflow_home import Airflow
+
+VENV = Path(__file__).parents[2] / ".venv-airflow"
+DEADLINE_S = 60.0
+ENDED = ("success", "failed")
+ODD_DAG, ODD_TASK = "odd.näme-1", "größe_group.attempt-1.log"
+
+pytestmark = pytest.mark.timeout(400)
+
+Messages = list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
+    """Give an Airflow whose sample DAGs have run, and whose live one is running."""
+    if not (VENV / "bin" / "python").exists():
+        message = f"there is no {VENV}: make airflow"
+        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
+    home = tmp_path_factory.mktemp("airflow") / "home"
+    with airflow(VENV, home, settings=LOGFLUME) as running:
+        live = running.trigger("live_sample", "live")
+        sample = running.trigger("log_sample", "sample 1+%")
+        odd = running.trigger(ODD_DAG, "odd run: ~100% 'done' [ü] {0} & #1?")
+        running.wait_for("end of the samples", lambda: all(running.state(run) in ENDED for run in (sample, odd)))
+        running.wait_for("live task", lambda: running.state(f"{live}/taskInstances/live") == "running")
+        yield running
+
+
+@pytest.fixture(scope="module")
+def sample(server: Airflow) -> str:
+    """Give the run of the sample DAG."""
+    run = next(run for run in server.get("/dags/log_sample/dagRuns")["dag_runs"])
+    return f"/dags/log_sample/dagRuns/{quote(run['dag_run_id'], safe='')}"
+
+
+def log_path(run: str, task: str, number: int = 1) -> str:
+    """Return where the log of a try is."""
+    return f"{run}/taskInstances/{quote(task, safe='')}/logs/{number}"
+
+
+def as_json(client: httpx.Client, path: str, **parameters: object) -> tuple[Messages, str | None]:
+    """Ask the JSON route; return the messages and the token to go on with."""
+    answer = client.get(f"/api/v2{path}", params=parameters, headers={"Accept": "application/json"})  # type: ignore[arg-type]
+    assert answer.status_code == 200, answer.text[:2000]
+    return answer.json()["content"], answer.json()["continuation_token"]
+
+
+def as_lines(client: httpx.Client, path: str, **parameters: object) -> Messages:
+    """Ask the NDJSON route."""
+    answer = client.get(f"/api/v2{path}", params=parameters, headers={"Accept": "application/x-ndjson"})  # type: ignore[arg-type]
+    assert answer.status_code == 200, answer.text[:2000]
+    return [json.loads(line) for line in answer.content.decode().removesuffix("\n").split("\n")]
+
+
+def in_both(server: Airflow, path: str, **parameters: object) -> Messages:
+    """Ask both routes, which give the same; return what comes after the group of sources."""
+    messages, token = as_json(server.client, path, **parameters)
+    assert token is None
+    # JSON has its numbers and its null written anew.
+    assert [message["event"] for message in as_lines(server.client, path, **parameters)] == [
+        message["event"] for message in messages
+    ]
+    assert messages[0]["event"] == "::group::Log message source details"
+    end = next(number for number, message in enumerate(messages) if message["event"] == "::endgroup::")
+    return messages[end + 1 :]
+
+
+def texts(messages: Messages) -> list[str]:
+    """Return the texts."""
+    return [message["event"] for message in messages]
+
+
+def test_each_try_has_its_own_log(server: Airflow, sample: str) -> None:
+    """A task that failed and was tried again has two logs."""
+    first = texts(in_both(server, log_path(sample, "flaky", 1)))
+    second = texts(in_both(server, log_path(sample, "flaky", 2)))
+    assert "first try: about to fail" in first
+    assert "second try: all is well" in second
+    assert "second try: all is well" not in first
+
+
+def test_worker_and_triggerer_are_one_log_in_order(server: Airflow, sample: str) -> None:
+    """A deferred task's log goes from the worker to the triggerer and back, by time."""
+    messages = in_both(server, log_path(sample, "deferred"))
+    shown = texts(messages)
+    assert (
+        shown.index("Pausing task as DEFERRED. ") < shown.index("trigger starting") < shown.index("trigger completed")
+    )
+    times = [message["timestamp"] for message in messages]
+    assert times == sorted(times)
+
+
+def test_mapped_tasks_stay_apart(server: Airflow, sample: str) -> None:
+    """Each map index has its own name in its log, and no other."""
+    for index, name in enumerate(("Ada", "Grace", "Zoë")):
+        shown = texts(in_both(server, log_path(sample, "mapped"), map_index=index))
+        assert [text for text in shown if text.startswith("hello ")] == [f"hello {name}"]
+
+
+def test_a_failure_is_there_with_its_cause(server: Airflow, sample: str) -> None:
+    """The error, and what it came from, are in the message that Airflow wrote."""
+    failed = [
+        message for message in in_both(server, log_path(sample, "chained_failure")) if message.get("error_detail")
+    ]
+    assert [detail["exc_type"] for detail in failed[-1]["error_detail"]][:2] == ["ShipmentError", "KeyError"]
+
+
+def test_a_killed_task_has_its_last_words(server: Airflow, sample: str) -> None:
+    """What was written of a line before the end is shown."""
+    assert "half a line befo" in texts(in_both(server, log_path(sample, "killed")))
+
+
+def test_every_line_of_a_chatty_task_is_there_once(server: Airflow, sample: str) -> None:
+    """All rows come, in order."""
+    rows = [text for text in texts(in_both(server, log_path(sample, "chatty"))) if text.startswith("row ")]
+    assert rows == [f"row {number} of 300 was loaded" for number in range(1, 301)]
+
+
+def test_odd_lines_come_as_they_were_printed(server: Airflow, sample: str) -> None:
+    """Repeats, blank lines, look-alikes of dates and control characters are all there."""
+    shown = Counter(texts(in_both(server, log_path(sample, "odd_lines"))))
+    assert shown["same line, three times"] == 3
+    assert {"2019 rows were loaded", "12:30 is noon", "\ttab, NUL \0 and BEL \a"} <= shown.keys()
+
+
+def test_secrets_stay_masked(server: Airflow, sample: str) -> None:
+    """What Airflow masked when it was written is masked."""
+    shown = "\n".join(texts(in_both(server, log_path(sample, "all_levels"))))
+    assert "the password is ***" in shown
+    assert "correct-horse" not in shown
+
+
+def test_odd_names_of_dag_run_and_task(server: Airflow) -> None:
+    """Letters of all kinds, spaces and signs in ids lead to the log."""
+    run = server.get(f"/dags/{quote(ODD_DAG)}/dagRuns")["dag_runs"][0]["dag_run_id"]
+    path = f"/dags/{quote(ODD_DAG)}/dagRuns/{quote(run, safe='')}"
+    assert "hello odd names" in texts(in_both(server, log_path(path, ODD_TASK)))
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("no_such_task/logs/1", 404),
+        ("chatty/logs/9", 404),
+        ("chatty/logs/-1", 422),
+        ("chatty/logs/1?map_index=5", 404),
+        ("chatty/logs/1?token=made-up", 400),
+    ],
+)
+def test_what_cannot_be_answered_is_refused_as_ever(server: Airflow, sample: str, path: str, status: int) -> None:
+    """Airflow's own refusals stay."""
+    assert server.client.get(f"/api/v2{sample}/taskInstances/{path}").status_code == status
+
+
+def test_who_may_not_see_the_dag_gets_no_log(server: Airflow, sample: str) -> None:
+    """A guest of another DAG is refused by both routes."""
+    with server.sign_in("guest") as guest:
+        for accept in ("application/json", "application/x-ndjson"):
+            answer = guest.get(f"/api/v2{log_path(sample, 'chatty')}", headers={"Accept": accept})
+            assert answer.status_code == 403
+
+
+def test_a_running_task_is_followed_by_token(server: Airflow) -> None:
+    """Each poll of the JSON route gives what was written since; the NDJSON route gives all there is."""
+    path = log_path("/dags/live_sample/dagRuns/live", "live")
+    lines = server.home / "live_lines"
+    messages, token = as_json(server.client, path)
+    assert token is not None
+    seen = texts(messages)
+    for number in range(3):
+        with lines.open("a") as file:
+            file.write(f"told {number}\n")
+        deadline_s = time.monotonic() + DEADLINE_S
+        while seen[-1] != f"told {number}":
+            assert time.monotonic() < deadline_s
+            messages, token = as_json(server.client, path, token=token)
+            seen += texts(messages)
+    assert [text for text in seen if text.startswith("told")] == ["told 0", "told 1", "told 2"]
+    assert seen == texts(as_lines(server.client, path))
+    messages, token = as_json(server.client, path, token=token)
+    assert messages == []
+
+
+def test_a_client_that_hangs_up_leaves_nothing_open(server: Airflow, sample: str) -> None:
+    """The API server lets go of the file soon after its client has gone."""
+    run = server.get("/dags/log_sample/dagRuns")["dag_runs"][0]["dag_run_id"]
+    log = server.home / "logs" / "dag_id=log_sample" / f"run_id={run}" / "task_id=chatty" / "attempt=1.log"
+    kept = log.read_bytes()
+    try:
+        with log.open("ab") as file:
+            file.writelines(b"x" * 1000 + b"\n" for _ in range(100_000))
+        headers = {"Accept": "application/x-ndjson", "Accept-Encoding": "identity"}
+        with server.client.stream("GET", f"/api/v2{log_path(sample, 'chatty')}", headers=headers) as answer:
+            next(answer.iter_raw())
+            assert any(log in open_files(pid) for pid in server.pids("api-server"))
+        deadline_s = time.monotonic() + DEADLINE_S
+        while any(log in open_files(pid) for pid in server.pids("api-server")):
+            assert time.monotonic() < deadline_s
+            time.sleep(0.05)
+    finally:
+        log.write_bytes(kept)
+
+
+def open_files(pid: int) -> set[Path]:
+    """Return the files that a process has open."""
+    found = set()
+    for entry in Path(f"/proc/{pid}/fd").glob("*"):
+        try:
+            found.add(entry.readlink())
+        except OSError:
+            continue
+    return found
+
+
+def test_the_live_task_ends(server: Airflow) -> None:
+    """When a task has ended, a poll with the last token ends too."""
+    path = log_path("/dags/live_sample/dagRuns/live", "live")
+    _, token = as_json(server.client, path)
+    with (server.home / "live_lines").open("a") as file:
+        file.write("last words\nend\n")
+    server.wait_for("end", lambda: server.state("/dags/live_sample/dagRuns/live/taskInstances/live") in ENDED)
+    messages, token = as_json(server.client, path, token=token)
+    assert "last words" in texts(messages)
+    assert token is None
