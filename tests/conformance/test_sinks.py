@@ -114,10 +114,10 @@ def test_http_says_what_was_wrong_and_when_to_come_again(collector: Collector) -
     collector.refuse(status=429, refusing=True, **{"Retry-After": "7"})
     with contextlib.closing(HttpSink(collector.url)) as sink:
         with pytest.raises(SinkRefused, match="it answered 429 Too Many Requests") as refusal:
-            sink.write(b"x\n")
+            sink.write(b'{"n":1}\n')
         assert refusal.value.retry_after_s == 7
         collector.refuse(refusing=False)
-        sink.write(b"x\n")
+        sink.write(b'{"n":1}\n')
     first, second = collector.requests()
     assert first["Idempotency-Key"] == second["Idempotency-Key"]
 

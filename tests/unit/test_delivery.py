@@ -361,3 +361,11 @@ def test_two_processes_do_not_ship_to_one_sink(tmp_path: Path) -> None:
     thread.join(PATIENCE_S)
     ship(tmp_path, [again := ListSink()])
     assert (sink.all, again.all) == (lines(10), b"")
+
+
+def test_a_state_that_would_be_shipped_is_refused(tmp_path: Path) -> None:
+    """Where cursors would lie among the logs, they would be shipped for ever; a hidden folder is fine."""
+    (tmp_path / NAME).write_bytes(lines(10))
+    with pytest.raises(UsageError, match="would be shipped to the sinks"):
+        ship(tmp_path, [ListSink()], state=tmp_path / "state")
+    assert ship(tmp_path, [ListSink()], state=tmp_path / ".state")[0].done

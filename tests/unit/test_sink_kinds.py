@@ -85,7 +85,7 @@ def test_a_secret_comes_from_a_file(tmp_path: Path) -> None:
     """A token is read from the file that the setting names, and sent as it should be."""
     (tmp_path / "token").write_text("s3cret\n")
     sink = chosen(kind="http", url="http://x/", token=f"file:{tmp_path / 'token'}").make(tmp_path, {})
-    assert vars(sink)["_headers"]["Authorization"] == "Bearer s3cret"
+    assert vars(vars(sink)["_web"])["_headers"]["Authorization"] == "Bearer s3cret"
 
 
 def test_a_file_in_the_folder_itself_is_refused(tmp_path: Path) -> None:

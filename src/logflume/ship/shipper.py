@@ -19,6 +19,7 @@ from logflume.errors import UsageError
 from logflume.ship.delivery import Delivery
 from logflume.ship.segments import has_writers
 from logflume.sources.captured import SIDE, is_captured
+from logflume.sources.opening import is_inside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -62,6 +63,7 @@ def ship(
     names = [sink.name for sink in sinks]
     if not 0 < len(names) <= MAX_SINKS or len(set(names)) < len(names):
         raise UsageError(f"name 1 to {MAX_SINKS} sinks, each once")
+    _refuse_to_ship_itself(folder, state)
     log = log_of_paths([folder])
 
     def ended() -> bool:
@@ -82,6 +84,19 @@ def ship(
             delivery.stop()
         _note(folder, progress)
     return progress
+
+
+def _refuse_to_ship_itself(folder: Path, state: Path | None) -> None:
+    """Refuse a state that would be taken for logs of the folder; what is hidden is not.
+
+    Raises:
+        UsageError: it is so.
+    """
+    if state is None or not is_inside(str(state), str(folder)):
+        return
+    within = state.resolve().relative_to(folder.resolve()).parts
+    if not any(part.startswith(".") for part in within):
+        raise UsageError(f"{state} lies in {folder}, and would be shipped to the sinks: choose another folder for it")
 
 
 def is_written(folder: Path) -> bool:

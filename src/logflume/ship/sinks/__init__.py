@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 Options = TypeVar("Options")
 
 KINDS = (
-    "file:PATH, stdout, http://HOST/PATH, https://HOST/PATH, cloudwatch:GROUP[:STREAM], s3://BUCKET/PREFIX (gs:, az:), "
-    "objectstore:file:///FOLDER"
+    "file:PATH, stdout[:json|:prefixed], http://HOST/PATH, https://HOST/PATH, cloudwatch:GROUP[:STREAM], "
+    "s3://BUCKET/PREFIX (gs:, az:), "
+    "objectstore:file:///FOLDER, loki:http://HOST:3100, otlp:http://HOST:4318, redis://HOST:PORT/DB[#KEY]"
 )
 """Those that can be named on a command line."""
 
@@ -38,13 +39,17 @@ BUILT_IN = {
     "cloudwatch": "logflume.ship.sinks.cloudwatch",
     "file": "logflume.ship.sinks.file",
     "http": "logflume.ship.sinks.http",
+    "loki": "logflume.ship.sinks.loki",
     "objectstore": "logflume.ship.sinks.objectstore",
+    "otlp": "logflume.ship.sinks.otlp",
+    "redis": "logflume.ship.sinks.redis",
     "stdout": "logflume.ship.sinks.stdout",
 }
 """The modules of our own kinds; each has a ``KIND``."""
 
 _ALIASES = {
     "https": "http",
+    "rediss": "redis",
     "s3": "objectstore",
     "gs": "objectstore",
     "az": "objectstore",

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import threading
 import time
 import zlib
@@ -25,8 +24,8 @@ from logflume.errors import SinkRefused, UsageError
 from logflume.kinds import OneOf, Pairs, Seconds, Size, Text, Whole
 from logflume.settings import required, setting
 from logflume.ship.requests import TAKEN, Blocks, Receipt, Requests
+from logflume.ship.run import run_of
 from logflume.ship.sinks import SinkKind
-from logflume.sources.captured import SIDE
 from logflume.sources.objectstore import (
     MANIFEST,
     MAX_PART_BYTES,
@@ -40,7 +39,6 @@ from logflume.sources.objectstore import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from logflume.ship.requests import Packer, Request
     from logflume.ship.sinks import Origin
@@ -207,23 +205,6 @@ def _end_of(store: Any, run: str) -> int:  # noqa: ANN401 - as above
     found = (part_of("/" + each["path"]) for page in obstore.list(store, prefix=run) for each in page)
     pieces = pieces_of(part for part in found if part is not None)
     return pieces[-1].part.end if pieces else 0
-
-
-def run_of(folder: Path) -> str:
-    """Return what the captures of a folder are called: when it was first asked for, and a random word; kept there.
-
-    A folder that cannot be written is called by its path.
-    """
-    kept = folder / SIDE / "run"
-    with contextlib.suppress(OSError):
-        kept.parent.mkdir(exist_ok=True)
-        with contextlib.suppress(FileExistsError), kept.open("x", encoding="ascii") as file:
-            moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-            file.write(f"{moment}-{os.urandom(4).hex()}")
-        word = kept.read_text("ascii")
-        if word:
-            return word
-    return f"path-{zlib.crc32(os.fsencode(folder.absolute())):08x}"
 
 
 def _words(words: str) -> Mapping[str, object] | None:

@@ -1,0 +1,141 @@
+"""Posts to one web server, for the sinks that speak HTTP.
+
+Holds: as many connections as there are posts at once, each opened again when it breaks; an answer of ANSWER_BYTES at
+       most. A name that is shown has no password in it.
+Not here: retries; the delivery has them. A redirect is refused and told.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import http.client
+import ssl
+import threading
+import urllib.parse
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from logflume.errors import SinkRefused, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TIMEOUT_S = 30.0
+"""For a connection, and for each read of an answer."""
+
+ANSWER_BYTES = 4096
+"""No more of an answer is read."""
+
+_OK = range(200, 300)
+_SHOWN_CHARACTERS = 200
+_TOO_MANY = 429
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a server answered: status, its words, the beginning of the body, and when it wants to be asked again."""
+
+    status: int
+    words: str
+    said: bytes
+    retry_after_s: float | None
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether it is a 2xx."""
+        return self.status in _OK
+
+    def refusal(self, sink: str) -> SinkRefused:
+        """Return it as an error."""
+        first = self.said.decode("utf-8", "replace").partition("\n")[0][:_SHOWN_CHARACTERS]
+        detail = f"it answered {self.status} {self.words} {first}".rstrip()
+        return SinkRefused(sink, detail, retry_after_s=self.retry_after_s, throttled=self.status == _TOO_MANY)
+
+
+class Web:
+    """One address to post to; many threads may."""
+
+    def __init__(self, url: str, headers: Mapping[str, str], *, path: str = "") -> None:
+        """Open nothing yet. A user and password in ``url`` become basic authentication, and are never shown.
+
+        Args:
+            url: where to.
+            headers: of every post.
+            path: what is asked for where the address has no path of its own.
+
+        Raises:
+            UsageError: it is no address.
+        """
+        parts = urllib.parse.urlsplit(url)
+        try:
+            host, port = parts.hostname, parts.port
+        except ValueError as error:
+            raise UsageError(f"this is no address of a sink: {error}") from None
+        if parts.scheme not in ("http", "https") or not host:
+            raise UsageError("the address of a sink is http://HOST/PATH or https://HOST/PATH")
+        where = f"[{host}]" if ":" in host else host
+        shown = where if port is None else f"{where}:{port}"
+        own_path = parts.path if parts.path not in ("", "/") or not path else path
+        self.shown = f"{parts.scheme}://{shown}{own_path}"
+        self._secure = parts.scheme == "https"
+        self._host, self._port = host, port
+        self._target = (own_path or "/") + (f"?{parts.query}" if parts.query else "")
+        self._headers = {"User-Agent": "logflume", **headers}
+        if parts.username is not None:
+            secret = f"{urllib.parse.unquote(parts.username)}:{urllib.parse.unquote(parts.password or '')}"
+            self._headers["Authorization"] = "Basic " + base64.b64encode(secret.encode()).decode()
+        self._free: list[http.client.HTTPConnection] = []
+        self._lock = threading.Lock()
+
+    def post(self, sink: str, payload: bytes, headers: Mapping[str, str]) -> Answer:
+        """Post a body; return what was answered, whatever it is.
+
+        Raises:
+            SinkRefused: there was no whole answer.
+        """
+        connection = self._take()
+        try:
+            connection.request("POST", self._target, payload, {**self._headers, **headers})
+            answer = connection.getresponse()
+            said = answer.read(ANSWER_BYTES)
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            raise SinkRefused(sink, str(error) or type(error).__name__) from error
+        if answer.isclosed():
+            with self._lock:
+                self._free.append(connection)
+        else:  # there is more than we read
+            connection.close()
+        return Answer(answer.status, answer.reason, said, _seconds(answer.headers.get("Retry-After")))
+
+    def _take(self) -> http.client.HTTPConnection:
+        with self._lock:
+            if self._free:
+                return self._free.pop()
+        if not self._secure:
+            return http.client.HTTPConnection(self._host, self._port, timeout=TIMEOUT_S)
+        context = ssl.create_default_context()
+        return http.client.HTTPSConnection(self._host, self._port, timeout=TIMEOUT_S, context=context)
+
+    def close(self) -> None:
+        """Release connections."""
+        with self._lock:
+            free, self._free = self._free, []
+        for connection in free:
+            connection.close()
+
+
+def squeezed(payload: bytes, compress: str) -> tuple[bytes, dict[str, str]]:
+    """Return a body as ``compress`` wants it, and the header that says so."""
+    if compress != "gzip":
+        return payload, {}
+    return gzip.compress(payload, 1, mtime=0), {"Content-Encoding": "gzip"}
+
+
+def _seconds(text: str | None) -> float | None:
+    """Return a Retry-After in seconds; None for a date, or for what is neither."""
+    try:
+        return max(0.0, float(text)) if text else None
+    except ValueError:
+        return None
