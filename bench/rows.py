@@ -148,10 +148,10 @@ def ours(command: str, *words: str | Path, name: str = OURS, **options: object) 
     return Contestant(name, [LOGFLUME, command, *words], missing=missing, **options)  # type: ignore[arg-type]
 
 
-def driver(script: str, *words: str | Path, **options: object) -> Contestant:
+def driver(script: str, *words: str | Path, name: str = OURS, **options: object) -> Contestant:
     """Return a small program that measures a library function inside itself."""
     argv = [ROOT / ".venv" / "bin" / "python", ROOT / "bench" / "drivers" / script, *words]
-    return Contestant(OURS, argv, stdout="capture", env={"PYTHONPATH": str(ROOT)}, **options)  # type: ignore[arg-type]
+    return Contestant(name, argv, stdout="capture", env={"PYTHONPATH": str(ROOT)}, **options)  # type: ignore[arg-type]
 
 
 def program(name: str, *argv: str | Path, **options: object) -> Contestant:
@@ -269,6 +269,20 @@ def grep_regex(log: Input) -> list[Contestant]:
             env={"LC_ALL": "C"},
         ),
     ]
+
+
+def crowd(mode: str) -> Callable[[Input], list[Contestant]]:
+    """Return who serves many clients at once; nginx serves the largest file as it is."""
+
+    def contestants(log: Input) -> list[Contestant]:
+        nginx = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
+        missing = None if nginx else "nginx is not installed (make packages)"
+        return [
+            driver("crowd.py", mode, "logflume", *log.files),
+            driver("crowd.py", mode, "nginx", *log.files, name="nginx, one file", missing=missing),
+        ]
+
+    return contestants
 
 
 PLAIN_FILE = "a plain file"
@@ -494,6 +508,32 @@ ROWS = [
             Target("growth of the server's RSS", "MiB", reported("growth_mib"), must=None),
         ],
         data.SMALL,
+        whole=False,
+    ),
+    Row(
+        "serve-many",
+        "32 clients read the seed log over HTTP, half of them slowly, while another asks for small things",
+        crowd("many"),
+        [
+            Target("growth of the server's RSS", "MiB", reported("growth_mib"), must=200),
+            Target("`/healthz`, p99", "ms", reported("healthz_p99", 1e3), must=100, hope=30),
+            Target("`rows`, p99", "ms", reported("rows_p99", 1e3), must=100, hope=30),
+            Target("to all of them", "MB/s", reported("rate"), must=None),
+        ],
+        data.SEED,
+        whole=False,
+    ),
+    Row(
+        "serve-cuts",
+        "10,000 reads, searches and follows that are cut at random",
+        crowd("cuts"),
+        [
+            Target("descriptors left", "", reported("descriptors"), must=0),
+            Target("threads left", "", reported("threads"), must=0),
+            Target("temporary files left", "", reported("temporary"), must=0),
+            Target("RSS left", "MiB", reported("rss_mib"), must=0),
+        ],
+        data.SEED.scaled(0.25),
         whole=False,
     ),
     Row(

@@ -44,18 +44,18 @@ class Served:
 
     def __init__(self, folder: Path, process: subprocess.Popen[str], address: str) -> None:
         self.folder = folder
-        self._process = process
+        self.process = process
         self.address = address
         self.connection = http.client.HTTPConnection(address, timeout=600)
 
     def rss_bytes(self) -> int:
         """Return what it holds in memory now."""
-        status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii")
+        status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
         return int(status.partition("VmRSS:")[2].split()[0]) * 1024
 
     def cpu_s(self) -> float:
         """Return the processor time that it has used."""
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def ask(self, path: str, accept: str = "*/*") -> http.client.HTTPResponse:
@@ -244,4 +244,5 @@ def main(mode: str, files: list[str]) -> None:
         print(json.dumps(MODES[mode](server)))
 
 
-main(sys.argv[1], sys.argv[2:])
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2:])

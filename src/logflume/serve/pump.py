@@ -2,12 +2,15 @@
 
 Invariant: at most IN_FLIGHT blocks wait; a reader that is slow slows the merge. Once closed, whatever the moment, the
 merge is closed, its thread has ended, and nothing is held.
+Plan:  of many pumps, as many as there are processors make a block at a time, so that a small answer finds one free.
+       Who waits for a disk keeps no other waiting longer than PATIENCE_S.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,7 +20,19 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 IN_FLIGHT = 4
-"""Blocks that have been made and not yet been sent."""
+"""Blocks that have been made and not yet been sent; half as many where there are many readers."""
+
+
+PATIENCE_S = 0.1
+"""How long a pump waits for its turn."""
+
+_TURNS = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
+_running = 0  # pumps; changed in the event loop only
+
+
+def is_crowd() -> bool:
+    """Tell whether there are pumps enough to keep all processors busy."""
+    return _running > (os.cpu_count() or 1)
 
 
 class Closing(Protocol):
@@ -42,12 +57,17 @@ class Pump:
         self._loop = asyncio.get_running_loop()
         self._opened: asyncio.Future[None] = self._loop.create_future()
         self._blocks: asyncio.Queue[bytes | BaseException | None] = asyncio.Queue()
-        self._slots = threading.Semaphore(IN_FLIGHT)
+        self._slots = threading.Semaphore(IN_FLIGHT // 2 if is_crowd() else IN_FLIGHT)
         self._changing = threading.Lock()
         self._stopped = False
         self._source: Closing | None = None
         self._thread = threading.Thread(target=self._run, name="logflume-pump", daemon=True)
+        self._count(1)
         self._thread.start()
+
+    def _count(self, change: int) -> None:
+        global _running  # noqa: PLW0603 - of the process, as its processors are
+        _running += change
 
     def _run(self) -> None:
         end: BaseException | None = None
@@ -66,7 +86,8 @@ class Pump:
         self._give(end)
 
     def _pump(self, source: Closing) -> None:
-        for block in source:
+        blocks = iter(source)
+        while (block := _in_turn(blocks)) is not None:
             self._slots.acquire()
             if self._stopped:
                 return
@@ -117,6 +138,7 @@ class Pump:
     async def close(self) -> None:
         """Close the merge and wait for its thread."""
         with self._changing:
+            self._count(-1 if not self._stopped else 0)
             self._stopped = True
             source = self._source
         self._slots.release()
@@ -131,3 +153,12 @@ class Pump:
 
     async def __aexit__(self, *_: object) -> None:
         await asyncio.shield(self.close())
+
+
+def _in_turn(blocks: Iterator[bytes]) -> bytes | None:
+    has_turn = _TURNS.acquire(timeout=PATIENCE_S)
+    try:
+        return next(blocks, None)
+    finally:
+        if has_turn:
+            _TURNS.release()

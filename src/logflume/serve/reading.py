@@ -24,6 +24,7 @@ from logflume.errors import CursorExpired, SourceFailed
 from logflume.merge import iter_merged
 from logflume.records import Output
 from logflume.seek import cursor_at_time, find_tail, iter_lines, still_there
+from logflume.serve.pump import is_crowd
 from logflume.until import sources_until
 
 if TYPE_CHECKING:
@@ -144,7 +145,8 @@ class Reading:
             start = _within(start, sources)
         self._blocks: Merged
         if not wanted.is_limited:
-            self._blocks = iter_merged(sources, wanted.how, start=start, block_bytes=BLOCK_BYTES)
+            workers = 0 if is_crowd() else None  # others keep the processors busy
+            self._blocks = iter_merged(sources, wanted.how, start=start, block_bytes=BLOCK_BYTES, workers=workers)
         else:  # a record at a time, and nothing is read that is not shown
             self._blocks = iter_merged(sources, wanted.how, start=start, block_bytes=1, workers=0)
 

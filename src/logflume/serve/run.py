@@ -9,6 +9,7 @@ Holds: who is refused by the settings is told before anything listens. A signal 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import logging
 import multiprocessing
 import multiprocessing.connection
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 BACKLOG = 2048
 """Connections that wait to be taken."""
 
+_M_ARENA_MAX = -8  # of malloc.h
 _MAX_RESTARTS = 10
 _LOOK_S = 0.2
 _LAST_S = 4  # what is given to answers to be broken off, after their time is up
@@ -120,6 +122,7 @@ def _key(settings: Settings, cache: IndexCache) -> bytes:
 def _serve_here(
     settings: Settings, listening: socket.socket, metrics_folder: Path | None = None, watcher: int | None = None
 ) -> None:
+    _share_memory()
     app, guard = application(settings, metrics_folder)
     logging.getLogger("uvicorn.error").addFilter(_is_news)
     connections = min(settings.max_connections, resource.getrlimit(resource.RLIMIT_NOFILE)[0] * 3 // 4)
@@ -139,6 +142,12 @@ def _serve_here(
         _Server(config, guard.drain, settings.drain_s, watcher).run(sockets=[listening])
     finally:
         guard.close()
+
+
+def _share_memory() -> None:
+    """Let all threads take memory from a few places (docs/decisions/0029): what one frees, the next one uses."""
+    with contextlib.suppress(OSError, AttributeError):  # another C library has other ways
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, os.cpu_count() or 1)
 
 
 def _is_news(record: logging.LogRecord) -> bool:
