@@ -1,0 +1,155 @@
+"""The remote log of a try: whatever Airflow's configured provider has of it, each object a source behind a spool.
+
+Holds: nothing; a store is asked what it has, and read when the source is.
+Plan:  ``providers.walk`` says what there is. A provider that raises, now or while it is read, is a source that says
+why, and the others still show. Older tries are read with their own row, for providers look at ``ti.try_number``.
+
+Also here: ``RedisRemoteLog``, for the one provider that has a handler and no ``RemoteLogIO``.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from logflume.abc import Found
+from logflume.airflow.providers import MAX_PARTS, Part, walk
+from logflume.records import Gap, GapReason
+from logflume.sources.missing import MissingSource
+from logflume.sources.streamed import StreamedSource
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator
+
+    from logflume.abc import Source
+
+_said = logging.getLogger(__name__)
+
+REDIS_PAGE = 1000
+"""So many lines are asked of Redis at once."""
+
+_TODO = "Check the remote logging connection, its permissions and the store; the log of the API server has the details."
+
+
+def remote_logs(ti: Any, try_number: int, path: str) -> Found:  # noqa: ANN401 - Airflow's task instance
+    """Ask the remote log store for the log of a try; nothing when none is configured.
+
+    Args:
+        ti: Airflow's ``TaskInstance`` or ``TaskInstanceHistory``.
+        try_number: which try.
+        path: of its log, relative to the log folder.
+
+    Order:  objects by name. Loss: none; what cannot be read is a source that says why.
+    Memory: that of ``StreamedSource`` while it is read; a provider without a walker or ``stream`` gives whole texts.
+    """
+    from airflow.logging_config import get_remote_task_log
+
+    io = get_remote_task_log()
+    if io is None:
+        return Found()
+    try:
+        messages, parts = walk(io, path, row_of(ti, try_number))
+    except Exception as error:  # noqa: BLE001 - somebody else's code; the other places still have the log
+        _said.warning("the remote log store failed", exc_info=True)
+        return Found([], [MissingSource(Gap(f"{_name(io)} {path}", GapReason.UNREADABLE, _say(error), _TODO))])
+    shown: list[Source] = [_source(part) for part in parts[:MAX_PARTS]]
+    if len(parts) > MAX_PARTS:
+        messages = [*messages, f"{len(parts) - MAX_PARTS} of {len(parts)} objects of this try are not shown."]
+    return Found(messages, shown)
+
+
+def _source(part: Part) -> StreamedSource:
+    return StreamedSource(part.name, part.make, say=_say, next_action=_TODO)
+
+
+def _name(io: object) -> str:
+    return type(io).__name__.removesuffix("RemoteLogIO")
+
+
+def _say(error: BaseException) -> str:
+    """Say what a provider raised, in one line, without the secrets that Airflow knows of."""
+    text = str(error).strip().partition("\n")[0][:300]
+    return f"The remote log could not be read: {type(error).__name__}{': ' if text else ''}{_masked(text)}."
+
+
+def _masked(text: str) -> str:
+    from airflow.sdk.log import redact
+
+    return str(redact(text))
+
+
+def row_of(ti: Any, try_number: int) -> Any:  # noqa: ANN401 - Airflow's rows
+    """Return the row of a try: the task instance itself, that of its history, or itself as if it were of that try."""
+    if ti.try_number == try_number:
+        return ti
+    try:
+        return _history_row(ti, try_number) or _OfTry(ti, try_number)
+    except Exception:  # noqa: BLE001 - no database, or another one: what identifies a log is known without
+        _said.warning("the history of a try could not be read", exc_info=True)
+        return _OfTry(ti, try_number)
+
+
+def _history_row(ti: Any, try_number: int) -> Any:  # noqa: ANN401 - as above
+    from airflow.models.taskinstancehistory import TaskInstanceHistory as Row
+    from airflow.utils.session import create_session
+
+    of_task = (getattr(Row, key) == getattr(ti, key) for key in ("dag_id", "task_id", "run_id", "map_index"))
+    with create_session() as session:
+        row = session.query(Row).filter(*of_task, Row.try_number == try_number).first()
+        if row is not None:
+            session.expunge(row)
+        return row
+
+
+class _OfTry:
+    """A row that says another try number, and is the same in all else."""
+
+    def __init__(self, ti: Any, try_number: int) -> None:  # noqa: ANN401 - as above
+        self._ti = ti
+        self.try_number = try_number
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - as above
+        return getattr(self._ti, name)
+
+
+class RedisRemoteLog:
+    """What Airflow's Redis handler has written, for ``REMOTE_TASK_LOG`` of a logging configuration of one's own.
+
+    Airflow's provider for Redis has a handler, and no ``RemoteLogIO``: this reads the same lists, page by page.
+    """
+
+    processors = ()
+
+    def __init__(self, redis_conn_id: str = "redis_default") -> None:
+        """Name the connection; nothing is opened yet."""
+        self.redis_conn_id = redis_conn_id
+
+    def upload(self, path: str | os.PathLike[str], ti: object = None) -> None:
+        """Do nothing: the provider's handler writes while the task runs."""
+
+    def stream(self, relative_path: str, ti: object) -> tuple[list[str], list[Iterator[bytes]]]:  # noqa: ARG002 - Airflow's
+        """Return the list of this name, page by page.
+
+        Raises:
+            redis.RedisError: the server cannot be asked.
+        """
+        from airflow.providers.redis.hooks.redis import RedisHook
+
+        client = RedisHook(redis_conn_id=self.redis_conn_id).get_conn()
+        name = f"redis:{relative_path}"
+        if not client.exists(relative_path):
+            return [f"There is no log {name}."], []
+        return [name], [_iter_list(client, relative_path)]
+
+    def read(self, relative_path: str, ti: object) -> tuple[list[str], list[str] | None]:
+        """Return the same as texts, whole."""
+        messages, streams = self.stream(relative_path, ti)
+        return messages, [b"".join(stream).decode("utf-8", "replace") for stream in streams] or None
+
+
+def _iter_list(client: Any, key: str) -> Iterator[bytes]:  # noqa: ANN401 - a Redis client
+    at = 0
+    while page := client.lrange(key, at, at + REDIS_PAGE - 1):
+        yield from (line + b"\n" for line in page)
+        at += len(page)
