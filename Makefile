@@ -53,7 +53,7 @@ web/node_modules/.installed: web/package.json web/package-lock.json web/.npmrc
 
 $(VIEWER): $(filter-out web/test/%,$(WEB_SOURCES)) web/node_modules/.installed
 	@echo "building the viewer …"
-	@cd web && npm run --silent build -- --logLevel warn
+	@cd web && npm run --silent build
 
 .PHONY: test
 test: $(VENV)/.built viewer packages airflow ## pass every test: lint, the core's, pytest (TESTS="tests/unit -k cursor": some of pytest)

@@ -1,12 +1,53 @@
-import { defineConfig } from "vite";
+import { defineConfig, type Plugin } from "vite";
 
-// One ES module for the page, an iframe or another program's page: nothing else is loaded.
-export default defineConfig({
-  build: {
-    lib: { entry: "src/index.ts", formats: ["es"], fileName: () => "viewer.js" },
-    outDir: "../src/logflume/_viewer",
-    emptyOutDir: true,
-    target: "es2022",
-    minify: true,
+interface Node {
+  readonly type: string;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Take the indentation out of the text of `html` and `css` templates: the minifier leaves it. */
+const tight: Plugin = {
+  name: "tight",
+  transform(code, id) {
+    if (!id.includes("/web/src/")) return null;
+    const texts: Node[] = [];
+    collect(this.parse(code) as unknown as Node, texts);
+    let made = "";
+    let reached = 0;
+    for (const { start, end } of texts.sort((one, two) => one.start - two.start)) {
+      const text = code.slice(start, end).replace(/\s*\n\s*/g, "\n");
+      made += code.slice(reached, start) + text.replace(/([{;,}>])\n/g, "$1");
+      reached = end;
+    }
+    return { code: made + code.slice(reached), map: null };
   },
-});
+};
+
+function collect(node: Node, texts: Node[]): void {
+  if (node.type === "TemplateElement") texts.push(node);
+  for (const value of Object.values(node)) {
+    for (const child of Array.isArray(value) ? value : [value]) {
+      if (typeof child?.type === "string") collect(child as Node, texts);
+    }
+  }
+}
+
+// An ES module for each element, of which the page, an iframe or another program's page needs one: nothing else is loaded.
+// `--mode list` builds the second one.
+export default defineConfig(({ mode }) => ({
+  plugins: [tight],
+  build: {
+    lib: {
+      entry: mode === "list" ? "src/list.ts" : "src/index.ts",
+      formats: ["es"],
+      fileName: () => (mode === "list" ? "list.js" : "viewer.js"),
+    },
+    outDir: "../src/logflume/_viewer",
+    emptyOutDir: !(mode === "list"),
+    target: "es2022",
+    // Vite keeps the white space of a library: here nobody bundles it again.
+    minify: false,
+    rolldownOptions: { output: { minify: true } },
+  },
+}));

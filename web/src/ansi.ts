@@ -31,7 +31,13 @@ export interface Run {
 const PLAIN: Style = {};
 const NAMED: Style = { named: true };
 
-const BIDI: Readonly<Record<number, string>> = {
+// 0x00 … 0x20
+const C0 =
+  "NUL SOH STX ETX EOT ENQ ACK BEL BS TAB LF VT FF CR SO SI DLE DC1 DC2 DC3 DC4 NAK SYN ETB CAN EM SUB ESC FS GS RS US".split(
+    " ",
+  );
+const NAMES: Readonly<Record<number, string>> = {
+  127: "DEL",
   1564: "ALM",
   8203: "ZWSP",
   8206: "LRM",
@@ -132,7 +138,7 @@ class Parser {
   #osc(body: string): void {
     const link = LINK.exec(body);
     if (link === null) {
-      this.#push(`␛]${visible(body)}`, NAMED);
+      this.#push(`⟨OSC⟩${visible(body)}`, NAMED);
       return;
     }
     this.#endLink();
@@ -164,9 +170,7 @@ export function visible(text: string): string {
 
 function nameOf(found: string): string {
   const code = found.codePointAt(0)!;
-  if (code < 0x20) return String.fromCodePoint(0x2400 + code);
-  if (code === 0x7f) return "␡";
-  const name = BIDI[code];
+  const name = C0[code] ?? NAMES[code];
   return name ? `⟨${name}⟩` : `⟨${code < 0x100 ? `x${hex(code)}` : `U+${hex(code)}`}⟩`;
 }
 

@@ -34,6 +34,7 @@ export type Levels = Readonly<Record<string, number>>;
 
 export interface Meta {
   readonly id: string;
+  readonly version?: string;
   readonly state?: string;
   readonly state_detail?: string;
   readonly written?: string | null;
@@ -70,9 +71,12 @@ export class Problem extends Error {
   readonly type: string;
   /** Ask again after so long; null: it would be answered the same. */
   readonly retryMs: number | null;
+  /** Names of logs like the one that is not there. */
+  readonly near: readonly string[];
 
-  constructor(status: number, type: string, detail: string, retryMs: number | null) {
+  constructor(status: number, type: string, detail: string, retryMs: number | null, near: readonly string[] = []) {
     super(detail);
+    this.near = near;
     this.status = status;
     this.type = type;
     this.retryMs = retryMs;
@@ -107,6 +111,10 @@ export class Api {
     return (await readBody(answer, signal)) as T;
   }
 
+  async text(path: string, params: Params): Promise<string> {
+    return (await ask(this.address(path, params), "text/plain")).text();
+  }
+
   /** Yield the objects of an answer in NDJSON as they come; leaving the loop ends the request. */
   async *lines(path: string, params: Params, signal: AbortSignal): AsyncGenerator<Item> {
     const answer = await ask(this.address(path, params), "application/x-ndjson", signal);
@@ -134,12 +142,12 @@ async function ask(address: string, accept: string, signal?: AbortSignal): Promi
     throw offline(error, signal);
   });
   if (answer.ok) return answer;
-  const told = (await answer.json().catch(() => ({}))) as { type?: string; detail?: string };
+  const told = (await answer.json().catch(() => ({}))) as { type?: string; detail?: string; near?: string[] };
   const type = (told.type ?? "").replace(/^urn:logflume:problem:/, "");
   const after = Number(answer.headers.get("Retry-After"));
   const again = answer.status === 429 || answer.status >= 500;
   const detail = told.detail ?? `The server answered ${answer.status}.`;
-  throw new Problem(answer.status, type, detail, again ? Math.max(RETRY_MS, after * 1000 || 0) : null);
+  throw new Problem(answer.status, type, detail, again ? Math.max(RETRY_MS, after * 1000 || 0) : null, told.near);
 }
 
 async function readBody(answer: Response, signal?: AbortSignal): Promise<unknown> {

@@ -10,6 +10,11 @@ import type { Item } from "./api";
 /** Characters shown of a line; the rest when it is asked for. */
 export const MAX_SHOWN_CHARS = 8192;
 
+const MAX_HINT_CHARS = 300;
+
+/** Lines of a record that are shown at once in its panel. */
+export const MAX_RECORD_LINES = 1000;
+
 export const LEVELS = ["unknown", "debug", "info", "warning", "error", "critical"] as const;
 export type Level = (typeof LEVELS)[number];
 
@@ -24,7 +29,11 @@ export interface Line {
   readonly text: string;
   /** Characters of the line that `text` leaves out; at least so many. */
   readonly cut: number;
+  /** The error that is told beside the text. */
+  readonly hint: string;
   readonly source: string;
+  /** The record that it is of. */
+  readonly record: { readonly first: number; readonly lines: number } | null;
   /** It goes on with the record of the line before it. */
   readonly continues: boolean;
   readonly item: Item;
@@ -60,18 +69,24 @@ export function readLine(item: Item, seq: number | null): Line {
     level: levelOf(item, full),
     text: full.length > MAX_SHOWN_CHARS ? full.slice(0, MAX_SHOWN_CHARS) : full,
     cut: Math.max(0, full.length - MAX_SHOWN_CHARS),
+    hint: hintOf(item),
     source: "",
+    record: null,
     continues: false,
     item,
   };
 }
 
-/** The whole text of a line: what was written, or what an object says, with the errors it tells of. */
+/** The whole text of a line: what was written, or what an object says. */
 export function textOf(item: Item): string {
   const key = TEXT_KEYS.find((name) => typeof item[name] === "string");
-  const said = key === undefined ? JSON.stringify(item) : (item[key] as string);
+  return key === undefined ? JSON.stringify(item) : (item[key] as string);
+}
+
+/** The error that an object tells of, in a few words. */
+function hintOf(item: Item): string {
   const error = errorsOf(item)[0];
-  return error ? `${said}  ${error.kind}: ${error.value.split("\n", 1)[0]}` : said;
+  return error ? `${error.kind}: ${error.value.split("\n", 1)[0]}`.slice(0, MAX_HINT_CHARS) : "";
 }
 
 function timeOf(item: Item): string {

@@ -1,35 +1,33 @@
 /** `<log-list src="…/api/v1/logs">`: which logs there are. */
 
-import { html, LitElement } from "lit";
+import { html } from "lit/html.js";
 import { Api, type Problem } from "./api";
+import { Element } from "./element";
 import { listStyles, theme } from "./styles";
 
 interface Listed {
   readonly id: string;
 }
 
-export class LogList extends LitElement {
-  static override styles = [theme, listStyles];
-  static override properties = { src: {}, logs: { state: true }, problem: { state: true } };
-
-  declare src: string;
-  declare logs: readonly Listed[];
-  declare problem: Problem | null;
+export class LogList extends Element {
+  #logs: readonly Listed[] = [];
+  #problem: Problem | null = null;
 
   constructor() {
-    super();
-    this.logs = [];
-    this.problem = null;
+    super([theme, listStyles]);
   }
 
-  override firstUpdated(): void {
-    const api = new Api(new URL(this.src, document.baseURI).href);
+  override connectedCallback(): void {
+    super.connectedCallback();
+    const api = new Api(new URL(this.attribute("src"), document.baseURI).href);
     api.get<{ logs: Listed[] }>("", { limit: 1000 }).then(
       (got) => {
-        this.logs = got.logs;
+        this.#logs = got.logs;
+        this.requestUpdate();
       },
       (problem: Problem) => {
-        this.problem = problem;
+        this.#problem = problem;
+        this.requestUpdate();
       },
     );
   }
@@ -37,9 +35,9 @@ export class LogList extends LitElement {
   override render(): unknown {
     return html`<main>
       <h1>Logs</h1>
-      ${this.problem?.message}
+      ${this.#problem?.message}
       <ul>
-        ${this.logs.map((log) => html`<li><a href=${pageOf(log.id)}>${log.id}</a></li>`)}
+        ${this.#logs.map((log) => html`<li><a href=${pageOf(log.id)}>${log.id}</a></li>`)}
       </ul>
     </main>`;
   }

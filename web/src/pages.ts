@@ -17,10 +17,15 @@ const LAST_RETRY_MS = 5000;
 /** Get rows `have` … of a page; fewer than PAGE_ROWS where the log ends. */
 export type Load = (page: number, have: number, signal: AbortSignal) => Promise<readonly Line[]>;
 
+export interface PagesHost {
+  changed(): void;
+  /** Null: all is well again. */
+  failed(problem: Problem | null): void;
+}
+
 export class Pages {
   readonly #load: Load;
-  readonly #changed: () => void;
-  readonly #failed: (error: Problem | null) => void;
+  readonly #host: PagesHost;
   readonly #kept = new Map<number, readonly Line[]>();
   readonly #asked = new Map<number, AbortController>();
   #wanted: readonly number[] = [];
@@ -28,10 +33,9 @@ export class Pages {
   #timer = 0;
   #size = 0;
 
-  constructor(load: Load, changed: () => void, failed: (error: Problem | null) => void) {
+  constructor(load: Load, host: PagesHost) {
     this.#load = load;
-    this.#changed = changed;
-    this.#failed = failed;
+    this.#host = host;
   }
 
   row(index: number): Line | undefined {
@@ -80,9 +84,9 @@ export class Pages {
       const more = await this.#load(page, have.length, asked.signal);
       this.put(page, have.length ? [...have, ...more] : more);
       this.#retryMs = FIRST_RETRY_MS;
-      this.#failed(null);
+      this.#host.failed(null);
       this.#asked.delete(page);
-      this.#changed();
+      this.#host.changed();
       // A page that came short of what there is said to be is asked for again when there is reason to.
       if (more.length) this.#ask();
     } catch (error) {
@@ -94,7 +98,7 @@ export class Pages {
   }
 
   #later(error: unknown): void {
-    this.#failed(error instanceof Problem ? error : new Problem(0, "", String(error), null));
+    this.#host.failed(error instanceof Problem ? error : new Problem(0, "", String(error), null));
     clearTimeout(this.#timer);
     this.#timer = window.setTimeout(() => {
       this.#timer = 0;

@@ -1,26 +1,210 @@
 /**
  * One line on screen.
  *
- * Holds: everything of a log becomes a text node or a style name; nothing is ever parsed as markup.
+ * Holds: everything of a log becomes a text node or a style; nothing is ever parsed as markup. A row is painted when it
+ *        comes on screen or may look different, and costs the characters that are shown of it.
  */
 
-import { parseLine } from "./ansi";
-import type { Line } from "./line";
+import { parseLine, type Run, type Style, visible } from "./ansi";
+import type { Heads } from "./groups";
+import { LEVELS, type Line } from "./line";
+import type { Range } from "./link";
+import type { Search } from "./search";
+import { type Clock, roughly } from "./times";
 
-export function paintRow(element: HTMLElement, line: Line | undefined, index: number): void {
-  if (element.dataset.stale === undefined) return;
-  delete element.dataset.stale;
-  element.setAttribute("aria-rowindex", String(index + 1));
-  if (line) element.dataset.seq = String(line.seq ?? index);
-  else delete element.dataset.seq;
-  const cell = (name: string, text: string): HTMLElement => {
-    const made = document.createElement("span");
-    made.className = name;
-    made.setAttribute("role", "cell");
-    made.textContent = text;
-    return made;
-  };
-  const text = cell("x", "");
-  text.append(...parseLine(line?.text ?? "…").map((run) => document.createTextNode(run.text)));
-  element.replaceChildren(cell("n", String((line?.seq ?? index) + 1)), cell("t", line?.ts.slice(11, 23) ?? ""), text);
+/** How rows are to look. */
+export interface Look {
+  readonly clock: Clock;
+  readonly showsSource: boolean;
+  readonly range: Range | null;
+  readonly current: number | null;
+  readonly search: Search | null;
+  readonly marks: ReadonlySet<number>;
+  readonly gapMs: number;
+  readonly heads: Heads;
+}
+
+const MAX_MARKED = 50;
+
+/** Parts of a row, made once. */
+class Cells {
+  readonly number = part("a", "n");
+  readonly time = part("span", "t");
+  readonly level = part("span", "l");
+  readonly source = part("span", "s");
+  readonly text = part("span", "x");
+}
+
+const cellsOf = new WeakMap<HTMLElement, Cells>();
+
+function part(tag: string, name: string): HTMLElement {
+  const made = document.createElement(tag);
+  made.className = name;
+  made.setAttribute("role", "cell");
+  if (tag === "a") made.tabIndex = -1;
+  return made;
+}
+
+export function makeRow(): HTMLElement {
+  const row = document.createElement("div");
+  row.className = "row";
+  row.setAttribute("role", "row");
+  const cells = new Cells();
+  cellsOf.set(row, cells);
+  row.append(cells.number, cells.time, cells.level, cells.source, cells.text);
+  return row;
+}
+
+export function paintRow(
+  row: HTMLElement,
+  index: number,
+  line: Line | undefined,
+  before: Line | undefined,
+  look: Look,
+): void {
+  const cells = cellsOf.get(row)!;
+  row.setAttribute("aria-rowindex", String(index + 1));
+  if (line === undefined) {
+    row.className = "row waiting";
+    delete row.dataset.seq;
+    cells.number.textContent = "";
+    for (const cell of [cells.time, cells.level, cells.source]) cell.hidden = true;
+    cells.text.textContent = "…";
+    return;
+  }
+  const seq = line.seq;
+  row.className = classesOf(line, look);
+  row.dataset.seq = String(seq ?? "");
+  row.dataset.gap = gapBefore(line, before, look.gapMs);
+  cells.number.textContent = seq === null ? "·" : String(seq + 1);
+  (cells.number as HTMLAnchorElement).href = seq === null ? "#" : `#L${seq + 1}`;
+  cells.time.hidden = look.clock.mode === "off";
+  if (!cells.time.hidden) cells.time.textContent = line.continues ? "" : look.clock.show(line.ms);
+  cells.level.hidden = false;
+  cells.level.textContent = line.level === "unknown" || line.continues ? "" : line.level;
+  cells.source.hidden = !look.showsSource;
+  if (look.showsSource) cells.source.textContent = line.source;
+  paintText(cells.text, line, look);
+}
+
+function classesOf(line: Line, look: Look): string {
+  const { seq } = line;
+  let names = `row ${LEVELS.includes(line.level) ? line.level : ""}`;
+  if (line.continues) names += " continues";
+  if (seq === null) return names;
+  if (look.range && seq >= look.range.first && seq <= look.range.last) names += " chosen";
+  if (seq === look.current) names += " current";
+  if (look.marks.has(seq)) names += " marked";
+  if (look.search?.has(seq)) names += " hit";
+  return names;
+}
+
+function gapBefore(line: Line, before: Line | undefined, gapMs: number): string {
+  const silentMs = before === undefined ? Number.NaN : line.ms - before.ms;
+  return silentMs >= gapMs ? `${roughly(silentMs)} of silence` : "";
+}
+
+function paintText(cell: HTMLElement, line: Line, look: Look): void {
+  const head = line.seq === null ? undefined : look.heads.at(line.seq);
+  const runs = head?.title !== undefined ? [{ text: head.title, style: {} }] : parseLine(line.text.split("\n", 1)[0]!);
+  const hidden = line.text.includes("\n") ? line.text.split("\n").length - 1 : 0;
+  const nodes: Node[] = [];
+  if (head) nodes.push(toggle(head.closed, head.lines));
+  for (const run of marked(runs, look.search)) nodes.push(nodeOf(run));
+  if (head) nodes.push(note(head.note));
+  if (line.hint) nodes.push(note(visible(line.hint), "hint-error"));
+  if (hidden) nodes.push(opener(`${hidden} more ${hidden === 1 ? "line" : "lines"}`));
+  if (line.cut) nodes.push(opener(`${line.cut.toLocaleString("en")} more characters`));
+  cell.replaceChildren(...nodes);
+}
+
+function toggle(closed: boolean, lines: number): Node {
+  const made = document.createElement("button");
+  made.className = "fold";
+  made.tabIndex = -1;
+  made.setAttribute("aria-expanded", String(!closed));
+  made.setAttribute("aria-label", closed ? `Unfold ${lines} lines` : `Fold ${lines} lines`);
+  return made;
+}
+
+function note(text: string, kind = ""): Node {
+  const made = document.createElement("span");
+  made.className = `note ${kind}`;
+  made.textContent = text;
+  return made;
+}
+
+function opener(text: string): Node {
+  const made = document.createElement("button");
+  made.className = "more";
+  made.tabIndex = -1;
+  made.textContent = text;
+  return made;
+}
+
+interface Shown extends Run {
+  readonly isMatch?: boolean;
+}
+
+/** Cut runs where a search's text begins and ends. */
+function marked(runs: readonly Run[], search: Search | null): readonly Shown[] {
+  if (search === null || search.wanted.regex || !search.wanted.q) return runs;
+  const whole = runs.map((run) => run.text).join("");
+  const lower = search.ignoresCase ? whole.toLowerCase() : whole;
+  const wanted = search.wanted.q;
+  // Where a letter has another length in the other case, places would be off.
+  if (lower.length !== whole.length || !lower.includes(wanted)) return runs;
+  const ends: number[] = [];
+  for (
+    let at = lower.indexOf(wanted);
+    at >= 0 && ends.length < 2 * MAX_MARKED;
+    at = lower.indexOf(wanted, at + wanted.length)
+  )
+    ends.push(at, at + wanted.length);
+  return cutAt(runs, ends);
+}
+
+function cutAt(runs: readonly Run[], ends: readonly number[]): Shown[] {
+  const made: Shown[] = [];
+  let start = 0;
+  let next = 0;
+  for (const run of runs) {
+    let from = 0;
+    while (from < run.text.length) {
+      while (next < ends.length && ends[next]! <= start + from) next += 1;
+      const to = Math.min(run.text.length, next < ends.length ? ends[next]! - start : run.text.length);
+      made.push({ text: run.text.slice(from, to), style: run.style, isMatch: next % 2 === 1 });
+      from = to;
+    }
+    start += run.text.length;
+  }
+  return made;
+}
+
+export function nodeOf(run: Shown): Node {
+  const text = document.createTextNode(run.text);
+  const names = namesOf(run.style);
+  if (!names.length && !run.isMatch) return text;
+  const made = document.createElement(run.isMatch ? "mark" : run.style.href ? "a" : "span");
+  made.className = names.join(" ");
+  if (run.style.href && made instanceof HTMLAnchorElement) {
+    made.href = run.style.href;
+    made.target = "_blank";
+    made.rel = "noopener noreferrer nofollow";
+    made.tabIndex = -1;
+  }
+  if (typeof run.style.fg === "string") made.style.setProperty("--fg", run.style.fg);
+  if (typeof run.style.bg === "string") made.style.setProperty("--bg", run.style.bg);
+  made.append(text);
+  return made;
+}
+
+function namesOf(style: Style): string[] {
+  const names: string[] = [];
+  if (style.fg !== undefined) names.push(typeof style.fg === "number" ? `f${style.fg}` : "fg");
+  if (style.bg !== undefined) names.push(typeof style.bg === "number" ? `b${style.bg}` : "bg");
+  for (const name of ["bold", "dim", "italic", "underline", "strike", "inverse", "named"] as const) {
+    if (style[name]) names.push(name);
+  }
+  return names;
 }

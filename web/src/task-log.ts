@@ -1,66 +1,1147 @@
 /**
  * `<task-log src="…/api/v1/logs/ID">`: one log of any length.
+ *
+ * Holds: the page has a window of the log; the server orders, filters, searches and counts. What the server says of the
+ *        log comes by one long poll; rows are fetched as they are looked at.
+ * Plan:  `RowEngine` moves rows, a `View` says which there are, `Tail` tells of news, `Search` of hits; here is what they
+ *        mean to each other, and the commands. What it looks like is in `toolbar.ts` and `panels.ts`.
+ *
+ * Attributes: `src`, the address of the log; `home`, that of the server's list; `linked`: the page's address tells the
+ * place in the log, and is kept so; `theme`: `light` or `dark`, else as the reader or the system has it.
  */
 
-import { html, LitElement } from "lit";
-import { Api, isAbort, type Meta, type Problem } from "./api";
+import { html, nothing, type TemplateResult } from "lit/html.js";
+import { Api, isAbort, type Meta, type Params, Problem, type Summary } from "./api";
+import { Element } from "./element";
 import { RowEngine } from "./engine";
-import { paintRow } from "./row";
+import { fetchGroups, Heads } from "./groups";
+import { type Command, commandOf } from "./keys";
+import type { Line } from "./line";
+import {
+  type Filters,
+  NO_FILTERS,
+  type Place,
+  type Range,
+  readPlace,
+  readRange,
+  withAttempt,
+  writePlace,
+} from "./link";
+import { helpBody, many, PIECE_CHARS, recordPanel, sourcesPanel } from "./panels";
+import { keepPrefs, type Prefs, readPrefs } from "./prefs";
+import { makeRow, paintRow } from "./row";
+import { Search } from "./search";
 import { logStyles, theme } from "./styles";
-import { WholeView } from "./view";
+import { sleep, Tail } from "./tail";
+import { BUCKETS, Buckets, drawTicks, drawTimeline, type Span } from "./timeline";
+import { Clock, TIME_MODES } from "./times";
+import { footer, type Shown, toolbar } from "./toolbar";
+import { FilteredView, FixedView, isFiltered, type View, WholeView } from "./view";
 
-export class TaskLog extends LitElement {
-  static override styles = [theme, logStyles];
-  static override properties = { src: {}, meta: { state: true }, problem: { state: true } };
+const MAX_MARKS = 1000;
+/** The polite status speaks at most so often. */
+const STATUS_MS = 5000;
+const SUMMARY_MS = 2000;
+/** Rows of the end that are shown while lines are still being counted. */
+const PROVISIONAL_ROWS = 200;
+/** More screens of rows than that at once are too fast to read. */
+const TOO_FAST_SCREENS = 4;
+const LEVEL_KEYS = ["", "info", "warning", "error", "critical"];
 
-  declare src: string;
-  declare meta: Meta | undefined;
-  declare problem: Problem | null;
+type PanelName = "" | "record" | "sources";
 
+export class TaskLog extends Element {
   #api!: Api;
-  #view!: WholeView;
   #engine!: RowEngine;
+  #view!: View;
+  #whole!: WholeView;
+  #tail: Tail | undefined;
+  #meta: Meta | undefined;
+  #prefs: Prefs = readPrefs();
+  #clock = new Clock("utc", Number.NaN, Number.NaN);
+  #filters: Filters = NO_FILTERS;
+  #range: Range | null = null;
+  #current: number | null = null;
+  #search: Search | null = null;
+  #jumpsToHit = false;
+  #marks = new Set<number>();
+  #heads = new Heads([], () => false);
+  #buckets: Buckets | undefined;
+  #errorsByLine: readonly number[] = [];
+  #summaryAt = 0;
+  #following = false;
+  #left: { lines: number; errors: number } | null = null;
+  #passed: { from: number; lines: number } | null = null;
+  #notice: { text: string; actions: readonly (readonly [string, () => void])[] } | null = null;
+  #fatal: Problem | null = null;
+  #offline: Problem | null = null;
+  #panel: PanelName = "";
+  #recordLines: readonly Line[] = [];
+  #recordChars = PIECE_CHARS;
+  #attempts: readonly string[] = [];
+  #picked: { from: number; to: number } | null = null;
+  #hovered: number | null = null;
+  #said = "";
+  #saidAt = 0;
+  #sayTimer = 0;
+  #hashTimer = 0;
+  #frame = 0;
 
-  override firstUpdated(): void {
-    const part = (name: string): HTMLElement => this.renderRoot.querySelector(`.${name}`)!;
-    this.#engine = new RowEngine(part("scroller"), part("spacer"), part("layer"), {
-      make: () => {
-        const row = document.createElement("div");
-        row.className = "row";
-        row.setAttribute("role", "row");
-        return row;
-      },
-      paint: (element, index) => paintRow(element, this.#view.line(index), index),
-      shown: (first, last) => this.#view.want(first, last),
-    });
-    void this.#open();
+  constructor() {
+    super([theme, logStyles]);
   }
 
-  async #open(): Promise<void> {
-    this.#api = new Api(new URL(this.src, document.baseURI).href);
-    this.#view = new WholeView(this.#api, {
-      changed: () => this.#engine.repaint(),
-      failed: (problem) => {
-        this.problem = problem;
-      },
+  override connectedCallback(): void {
+    this.#api = new Api(new URL(this.attribute("src"), document.baseURI).href);
+    this.#whole = this.#newWhole();
+    this.#view = this.#whole;
+    super.connectedCallback();
+    const part = (name: string): HTMLElement => this.root.querySelector(`.${name}`)!;
+    this.#engine = new RowEngine(part("scroller"), part("spacer"), part("layer"), {
+      make: makeRow,
+      paint: (row, index) => this.#paint(row, index),
+      shown: (first, last, byUser) => this.#shown(first, last, byUser),
     });
-    try {
-      this.meta = await this.#api.get<Meta>("meta");
-      this.#view.lines = this.meta.lines.count;
-      this.#engine.setCount(this.#view.count);
-    } catch (error) {
-      if (!isAbort(error)) this.problem = error as Problem;
+    this.#engine.setWrap(this.#prefs.wrap);
+    this.addEventListener("keydown", (event) => this.#key(event));
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", this.#redraw);
+    new ResizeObserver(this.#redraw).observe(part("timeline"));
+    window.addEventListener("hashchange", this.#hashChanged);
+    void this.#open();
+    part("scroller").focus({ preventScroll: true });
+  }
+
+  disconnectedCallback(): void {
+    this.#tail?.close();
+    this.#search?.cancel();
+    this.#view.close();
+    this.#engine.close();
+    window.removeEventListener("hashchange", this.#hashChanged);
+    matchMedia("(prefers-color-scheme: dark)").removeEventListener("change", this.#redraw);
+  }
+
+  // opening
+
+  async #open(): Promise<void> {
+    const place = this.#place();
+    if (place.time) this.#prefs = { ...this.#prefs, time: place.time };
+    this.#filters = place.filters;
+    this.#range = place.range;
+    const meta = await this.#firstMeta();
+    if (meta === null) return;
+    const other = place.attempt ? withAttempt(meta.id, place.attempt) : null;
+    if (other !== null && this.hasAttribute("linked")) {
+      location.replace(this.#pageOf(other));
+      return;
+    }
+    this.#told(meta);
+    await this.#goToStart(meta, place);
+    if (place.q) this.#startSearch(place.q, place.regex, !place.range);
+    this.#tail = new Tail(this.#api, {
+      told: (news) => this.#told(news),
+      failed: (problem) => this.#setOffline(problem),
+    });
+    void this.#tail.run(meta);
+    void this.#findAttempts(meta.id);
+    void this.#findGroups();
+  }
+
+  async #firstMeta(): Promise<Meta | null> {
+    for (;;) {
+      try {
+        const meta = await this.#api.get<Meta>("meta");
+        this.#setOffline(null);
+        return meta;
+      } catch (error) {
+        const problem = error as Problem;
+        if (problem.retryMs === null || !(error instanceof Problem)) {
+          this.#fatal = problem;
+          this.requestUpdate();
+          return null;
+        }
+        this.#setOffline(problem);
+        await sleep(problem.retryMs);
+      }
     }
   }
 
-  override render(): unknown {
-    return html`<header>${this.meta?.id ?? ""}</header>
-      <div></div>
-      <div class="table">
-        <div class="scroller" tabindex="0" role="table" aria-label="Log lines" aria-rowcount=${this.meta?.lines.count ?? -1}>
-          <div class="spacer" role="presentation"><div class="layer" role="rowgroup"></div></div>
-        </div>
-      </div>
-      <footer role="status">${this.problem?.message ?? ""}</footer>`;
+  /** Go where a reader wants to be: where the address says, at the end while it is written, at the first error. */
+  async #goToStart(meta: Meta, place: Place): Promise<void> {
+    if (isFiltered(this.#filters)) this.#useFilters(this.#filters, place.range?.first ?? 0);
+    if (place.range) {
+      this.#current = place.range.first;
+      this.#goTo(place.range.first, "center");
+      return;
+    }
+    if (isFiltered(this.#filters)) return;
+    const isLive = meta.state === "running";
+    if (isLive) {
+      await this.#goToEnd(meta);
+      return;
+    }
+    const errors = (meta.levels.error ?? 0) + (meta.levels.critical ?? 0);
+    if (!errors) return;
+    const found = await this.#locate({ error: "next", seq: 0 });
+    if (found === null) return;
+    this.#current = found;
+    this.#goTo(found, "center");
+    const why = meta.state === "failed" ? "This log ended in failure. " : "";
+    const which = errors === 1 ? "its only error" : `the first of ${errors.toLocaleString("en")} errors`;
+    this.#setNotice(`${why}Opened at ${which}, line ${(found + 1).toLocaleString("en")}.`, [
+      ["Start", () => this.#run("start")],
+      ["End", () => this.#run("end")],
+    ]);
   }
+
+  async #goToEnd(meta: Meta): Promise<void> {
+    this.#following = true;
+    if (!meta.lines.exact) {
+      const fixed = await FixedView.ofEnd(this.#api, PROVISIONAL_ROWS).catch(() => null);
+      if (fixed !== null && !this.#meta!.lines.exact) this.#use(fixed);
+    }
+    this.#engine.scrollToEnd();
+  }
+
+  #newWhole(): WholeView {
+    return new WholeView(this.#api, this.#viewHost());
+  }
+
+  #viewHost(): { changed: () => void; failed: (problem: Problem | null) => void } {
+    return {
+      changed: () => {
+        this.#engine.setCount(this.#view.count);
+        this.#engine.repaint();
+        this.requestUpdate();
+      },
+      failed: (problem) => this.#setOffline(problem),
+    };
+  }
+
+  #use(view: View): void {
+    if (this.#view !== this.#whole) this.#view.close();
+    this.#view = view;
+    this.#engine.setCount(view.count);
+    this.#engine.repaint();
+  }
+
+  // what the server tells
+
+  #told(meta: Meta): void {
+    const before = this.#meta;
+    this.#meta = meta;
+    if (before && meta.lines.count < before.lines.count) {
+      this.#whole.close();
+      this.#whole = this.#newWhole();
+      if (!isFiltered(this.#filters)) this.#use(this.#whole);
+      this.#heads = new Heads([], () => false);
+      this.#setNotice("The log was cut or replaced; this is what there is now.", []);
+    }
+    this.#whole.lines = meta.lines.count;
+    if (this.#view instanceof FixedView && meta.lines.exact) this.#use(this.#whole);
+    if (this.#view instanceof FilteredView && before && before.lines.count !== meta.lines.count) this.#view.grown();
+    this.#newClock(before);
+    if (before && meta.lines.count > before.lines.count) this.#grew(before, meta);
+    this.#engine.setCount(this.#view.count);
+    if (this.#following) this.#engine.scrollToEnd();
+    if (!before || meta.lines.exact !== before.lines.exact || meta.lines.count !== before.lines.count)
+      this.#summarise();
+    this.requestUpdate();
+  }
+
+  #grew(before: Meta, meta: Meta): void {
+    const more = meta.lines.count - before.lines.count;
+    if (!this.#following) {
+      this.#left ??= { lines: before.lines.count, errors: errorsOf(before) };
+    } else if (before.lines.exact && more > TOO_FAST_SCREENS * this.#engine.pageRows) {
+      const from = this.#passed?.from ?? before.lines.count;
+      this.#passed = { from, lines: meta.lines.count - this.#engine.pageRows - from };
+    }
+    if (meta.lines.exact) void this.#findGroups();
+  }
+
+  #newClock(before?: Meta): void {
+    const [firstMs, lastMs] = [Date.parse(this.#meta?.first ?? ""), Date.parse(this.#meta?.last ?? "")];
+    const isSame = before?.first === this.#meta?.first && before?.last?.slice(0, 10) === this.#meta?.last?.slice(0, 10);
+    if (isSame && this.#clock.mode === this.#prefs.time) return;
+    try {
+      this.#clock = new Clock(this.#prefs.time, firstMs, lastMs);
+    } catch {
+      this.#clock = new Clock("utc", firstMs, lastMs);
+    }
+    this.style.setProperty("--time", `${this.#clock.width}ch`);
+    this.#engine.repaint();
+  }
+
+  #setOffline(problem: Problem | null): void {
+    if (problem?.status === 401 || problem?.status === 403 || problem?.status === 404) {
+      this.#fatal = problem;
+      this.#tail?.close();
+    } else if (this.#offline === null && problem === null) return;
+    this.#offline = problem;
+    this.requestUpdate();
+  }
+
+  /** Draw the timeline anew, now and then while the log grows. */
+  #summarise(): void {
+    const waitMs = this.#summaryAt + SUMMARY_MS - performance.now();
+    if (waitMs > 0 && this.#summaryAt) {
+      clearTimeout(this.#summaryTimer);
+      this.#summaryTimer = window.setTimeout(() => this.#summarise(), waitMs);
+      return;
+    }
+    this.#summaryAt = performance.now();
+    const get = (params: Params): Promise<Summary> =>
+      this.#api.get<Summary>("summary", { buckets: BUCKETS, ...params });
+    Promise.all([get({}), get({ by: "line" })]).then(
+      ([byTime, byLine]) => {
+        this.#buckets = new Buckets(byTime);
+        const places = ["error", "critical"].map((level) => byLine.levels.indexOf(level));
+        this.#errorsByLine = byLine.buckets.map((bucket) => places.reduce((sum, at) => sum + (bucket[at] ?? 0), 0));
+        this.#redraw();
+      },
+      () => undefined, // the tail says what is wrong with the server
+    );
+  }
+  #summaryTimer = 0;
+
+  async #findGroups(): Promise<void> {
+    const groups = await fetchGroups(this.#api).catch(() => null);
+    if (groups === null) return;
+    this.#heads = new Heads(groups, (head) => this.#whole.folds.isClosed(head));
+    this.#engine.repaint();
+    this.requestUpdate();
+  }
+
+  async #findAttempts(id: string): Promise<void> {
+    const start = /^(.*attempt=)\d+\.log$/s.exec(id)?.[1];
+    if (start === undefined) return;
+    const list = new Api(this.#api.base.slice(0, this.#api.base.indexOf("/api/v1/logs") + "/api/v1/logs".length));
+    const got = await list
+      .get<{ logs: { id: string }[] }>("", { prefix: start, limit: 100 })
+      .catch(() => ({ logs: [] }));
+    this.#attempts = got.logs.flatMap((log) => /^(\d+)\.log$/.exec(log.id.slice(start.length))?.[1] ?? []);
+    this.requestUpdate();
+  }
+
+  // rows
+
+  #paint(row: HTMLElement, index: number): void {
+    const line = this.#view.line(index);
+    if (row.dataset.stale === undefined && row.dataset.seq !== undefined) return;
+    delete row.dataset.stale;
+    const before = index > 0 ? this.#view.line(index - 1) : undefined;
+    paintRow(row, index, line, before, {
+      clock: this.#clock,
+      showsSource: this.#prefs.source,
+      range: this.#range,
+      current: this.#current,
+      search: this.#search,
+      marks: this.#marks,
+      gapMs: this.#prefs.gapS > 0 ? this.#prefs.gapS * 1000 : Number.POSITIVE_INFINITY,
+      heads: this.#view === this.#whole ? this.#heads : NO_HEADS,
+    });
+  }
+
+  #shown(first: number, last: number, byUser: boolean): void {
+    this.#view.want(Math.max(0, first - 1), last);
+    if (byUser) this.#setFollowing(this.#engine.atEnd);
+    else if (this.#engine.atEnd && !this.#following && this.#left === null)
+      this.#following = this.#meta?.state === "running";
+    this.#frame ||= requestAnimationFrame(() => {
+      this.#frame = 0;
+      this.requestUpdate();
+      this.#drawTime();
+    });
+  }
+
+  #setFollowing(following: boolean): void {
+    if (following === this.#following) return;
+    this.#following = following;
+    if (following) {
+      this.#left = null;
+      this.#passed = null;
+    }
+    this.requestUpdate();
+  }
+
+  #goTo(seq: number, align: "center" | "nearest" | "start" = "center"): void {
+    if (this.#view === this.#whole && this.#whole.folds.reveal(seq)) this.#engine.setCount(this.#view.count);
+    this.#setFollowing(false);
+    this.#engine.scrollTo(this.#view.rowOf(seq), align);
+    this.#engine.repaint();
+  }
+
+  /** Line at the top, or the current one where it is on screen. */
+  get #here(): number {
+    const top = this.#view.seqOf(this.#engine.top) ?? 0;
+    const last = this.#view.seqOf(this.#engine.top + this.#engine.pageRows) ?? top;
+    return this.#current !== null && this.#current >= top && this.#current <= last ? this.#current : top;
+  }
+
+  #setCurrent(seq: number | null, align?: "center" | "nearest"): void {
+    this.#current = seq;
+    if (seq !== null && align) this.#goTo(seq, align);
+    this.#engine.repaint();
+    this.requestUpdate();
+    if (this.#panel === "record") void this.#openRecord();
+  }
+
+  // places
+
+  #place(): Place {
+    return readPlace(this.hasAttribute("linked") ? new URL(location.href) : new URL("about:blank"));
+  }
+
+  /** Let the page's address tell where we are. */
+  #keepPlace(): void {
+    if (!this.hasAttribute("linked")) return;
+    clearTimeout(this.#hashTimer);
+    this.#hashTimer = window.setTimeout(() => history.replaceState(null, "", this.#link()), 50);
+  }
+
+  #link(): string {
+    const range = this.#range ?? (this.#current === null ? null : { first: this.#current, last: this.#current });
+    const time = this.#prefs.time === "utc" ? "" : this.#prefs.time;
+    const [q, regex] = [this.#search?.wanted.q ?? "", this.#search?.wanted.regex ?? false];
+    return writePlace(new URL(location.href), { range, q, regex, filters: this.#filters, time, attempt: "" }).href;
+  }
+
+  #hashChanged = (): void => {
+    const range = this.hasAttribute("linked") ? readRange(location.hash) : null;
+    if (range) this.#choose(range, true);
+  };
+
+  #choose(range: Range | null, goes = false): void {
+    this.#range = range;
+    if (range) this.#setCurrent(range.first, goes ? "center" : undefined);
+    this.#keepPlace();
+    this.#engine.repaint();
+    this.requestUpdate();
+  }
+
+  #pageOf(id: string): string {
+    return new URL(
+      `logs/${id.split("/").map(encodeURIComponent).join("/")}`,
+      new URL(this.attribute("home"), document.baseURI),
+    ).href;
+  }
+
+  async #locate(params: Params): Promise<number | null> {
+    const found = await this.#api.get<{ seq: number | null }>("locate", params);
+    return found.seq;
+  }
+
+  async #goToError(by: "next" | "previous"): Promise<void> {
+    const from = this.#here;
+    const asked = by === "next" ? from + (this.#current === from ? 1 : 0) : from;
+    const found = await this.#locate({ error: by, seq: asked });
+    if (found === null) this.#say(`No ${by} error.`, true);
+    else this.#setCurrent(found, "center");
+    this.#keepPlace();
+  }
+
+  async #goToText(text: string): Promise<void> {
+    const trimmed = text.trim().replace(/^L/i, "");
+    if (!trimmed) return;
+    try {
+      const found = /^[\d,. ]+$/.test(trimmed)
+        ? Math.min(Number(trimmed.replace(/\D/g, "")) - 1, (this.#meta?.lines.count ?? 1) - 1)
+        : await this.#locate({ ts: trimmed });
+      if (found === null) this.#say("Nothing was written then or later.", true);
+      else this.#choose({ first: Math.max(0, found), last: Math.max(0, found) }, true);
+    } catch (error) {
+      this.#say((error as Error).message, true);
+    }
+  }
+
+  // search and filters
+
+  #filterParams(): Params {
+    const { level, sources, text, since, until } = this.#filters;
+    return { level, source: sources, q: text, since, until };
+  }
+
+  #startSearch(q: string, regex: boolean, jumps = true): void {
+    this.#search?.cancel();
+    this.#search = null;
+    if (q) {
+      this.#jumpsToHit = jumps;
+      const { level, sources, since, until } = this.#filters;
+      this.#search = new Search(this.#api, { q, regex }, { level, source: sources, since, until }, () =>
+        this.#searched(),
+      );
+    }
+    this.#keepPlace();
+    this.#engine.repaint();
+    this.#redraw();
+    this.requestUpdate();
+  }
+
+  #searched(): void {
+    const search = this.#search;
+    if (search === null) return;
+    if (this.#jumpsToHit) {
+      const next = search.next(this.#here - 1);
+      if (next !== null || (!search.running && search.hits.length)) {
+        this.#jumpsToHit = false;
+        this.#setCurrent(next ?? search.hits[0]!, "center");
+        this.#keepPlace();
+      }
+    }
+    if (!search.running) this.#say(`${many(search.hits.length, "hit")} for ${search.wanted.q}.`);
+    this.#engine.repaint();
+    this.#redraw();
+    this.requestUpdate();
+  }
+
+  #goToHit(by: 1 | -1): void {
+    const search = this.#search;
+    if (search === null || !search.hits.length) return;
+    const from = this.#current ?? this.#here - 1;
+    const found = by > 0 ? search.next(from) : search.previous(from);
+    if (found === null && search.running && by > 0) {
+      this.#jumpsToHit = true;
+      return;
+    }
+    if (found === null)
+      this.#say(by > 0 ? "The search goes on from the start." : "The search goes on from the end.", true);
+    this.#setCurrent(found ?? search.hits.at(by > 0 ? 0 : -1)!, "center");
+    this.#keepPlace();
+  }
+
+  #setFilters(filters: Filters): void {
+    this.#useFilters(filters, this.#here);
+    this.#keepPlace();
+    if (this.#search) this.#startSearch(this.#search.wanted.q, this.#search.wanted.regex, false);
+  }
+
+  /** Show what passes, and keep to a line. */
+  #useFilters(filters: Filters, seq: number): void {
+    this.#filters = filters;
+    this.#following = false;
+    if (!isFiltered(filters)) {
+      this.#use(this.#whole);
+      this.#goTo(seq, "center");
+    } else {
+      const view = new FilteredView(this.#api, this.#filterParams(), seq, this.#viewHost(), (row) => {
+        if (this.#view === view) this.#engine.scrollTo(row, "center");
+      });
+      this.#use(view);
+      this.#engine.scrollTo(0, "start");
+    }
+    this.requestUpdate();
+  }
+
+  // records and folds
+
+  async #openRecord(): Promise<void> {
+    const seq = this.#current ?? this.#here;
+    const line = this.#view.line(this.#view.rowOf(seq));
+    if (line === undefined) return;
+    const isOther = this.#recordLines[0]?.seq !== seq;
+    this.#current = seq;
+    this.#panel = "record";
+    if (isOther) {
+      this.#recordChars = PIECE_CHARS;
+      this.#recordLines = [line];
+      this.#recordLines = await this.#whole.record(line).catch(() => [line]);
+    }
+    this.requestUpdate();
+  }
+
+  #fold(seq: number): void {
+    const folds = this.#whole.folds;
+    const group = this.#heads.groupAt(seq) ?? this.#heads.around(seq);
+    if (group === undefined || this.#view !== this.#whole) return;
+    if (folds.isClosed(group.head)) folds.open([group.head]);
+    else folds.close([group]);
+    this.#current = group.head;
+    this.#folded(group.head);
+  }
+
+  #foldAll(): void {
+    const folds = this.#whole.folds;
+    if (this.#view !== this.#whole) return;
+    const here = this.#here;
+    if (folds.size) folds.openAll();
+    else folds.close(this.#heads.all);
+    this.#folded(this.#whole.seqOf(this.#whole.rowOf(here)) ?? here);
+  }
+
+  #folded(seq: number): void {
+    this.#engine.setCount(this.#view.count);
+    this.#engine.scrollTo(this.#view.rowOf(seq), "nearest");
+    this.#engine.repaint();
+    this.requestUpdate();
+  }
+
+  // commands
+
+  #key(event: KeyboardEvent): void {
+    const origin = event.composedPath()[0] as HTMLElement;
+    const isTyping = origin instanceof HTMLInputElement && origin.type !== "checkbox";
+    if ((event.ctrlKey || event.metaKey) && !event.altKey && event.key.toLowerCase() === "f") {
+      if (origin.matches(".query")) return; // the second time it is the browser's own
+      event.preventDefault();
+      this.#run("search");
+      return;
+    }
+    if (event.defaultPrevented || (isTyping && event.key !== "Escape") || origin.matches("select")) return;
+    if ((event.key === "Enter" || event.key === " ") && origin.matches("button, a, summary, [role=group]")) return;
+    if (origin.closest(".body") && /^(Arrow|Page|Home|End)/.test(event.key)) return;
+    const command = commandOf(event, this.#prefs.keys);
+    if (command === undefined || (this.#dialog.open && command !== "help")) return;
+    event.preventDefault();
+    this.#run(command);
+  }
+
+  readonly #commands: Readonly<Record<Command, () => void>> = {
+    down: () => this.#step(1),
+    up: () => this.#step(-1),
+    pageDown: () => this.#page(1),
+    pageUp: () => this.#page(-1),
+    start: () => this.#goToRow(0),
+    end: () => this.#goToLast(),
+    follow: () => (this.#following ? this.#setFollowing(false) : this.#goToLast()),
+    search: () => this.#focusIn(".query"),
+    nextHit: () => this.#goToHit(1),
+    previousHit: () => this.#goToHit(-1),
+    nextError: () => void this.#goToError("next").catch((error) => this.#setOffline(error)),
+    previousError: () => void this.#goToError("previous").catch((error) => this.#setOffline(error)),
+    nextGroup: () => this.#goToGroup(1),
+    previousGroup: () => this.#goToGroup(-1),
+    fold: () => this.#fold(this.#here),
+    foldAll: () => this.#foldAll(),
+    goto: () => this.#showDialog("goto"),
+    level1: () => this.#setLevel(0),
+    level2: () => this.#setLevel(1),
+    level3: () => this.#setLevel(2),
+    level4: () => this.#setLevel(3),
+    level5: () => this.#setLevel(4),
+    wrap: () => this.#setPrefs({ wrap: !this.#prefs.wrap }),
+    time: () => this.#nextTime(),
+    source: () => this.#setPrefs({ source: !this.#prefs.source }),
+    mark: () => this.#mark(),
+    nextMark: () => this.#goToMark(),
+    copyLink: () => void this.#copyLink(),
+    download: () => this.#openMenu(".download"),
+    fullScreen: () => void this.#fullScreen(),
+    open: () => void this.#openRecord(),
+    help: () => this.#showDialog("help"),
+    close: () => this.#close(),
+  };
+
+  #run(command: Command): void {
+    this.#commands[command]();
+  }
+
+  #step(by: 1 | -1): void {
+    const row = this.#current === null ? this.#engine.top - by : this.#view.rowOf(this.#here);
+    const next = Math.max(
+      0,
+      Math.min(this.#view.count - 1, this.#here === this.#current ? row + by : this.#engine.top),
+    );
+    const seq = this.#view.seqOf(next);
+    if (seq === null) return;
+    this.#range = null;
+    this.#setFollowing(false);
+    this.#current = seq;
+    this.#engine.scrollTo(next, "nearest");
+    this.#engine.repaint();
+    this.requestUpdate();
+    if (this.#panel === "record") void this.#openRecord();
+  }
+
+  #page(by: 1 | -1): void {
+    this.#current = null;
+    this.#engine.moveBy(by * Math.max(1, this.#engine.pageRows - 2) * this.#engine.rowPx);
+  }
+
+  #goToRow(row: number): void {
+    this.#setFollowing(false);
+    this.#current = this.#view.seqOf(row);
+    this.#engine.scrollTo(row, "start");
+    this.#engine.repaint();
+  }
+
+  #goToLast(): void {
+    this.#current = null;
+    this.#setFollowing(true);
+    this.#left = null;
+    this.#engine.scrollToEnd();
+    this.#engine.repaint();
+    this.requestUpdate();
+  }
+
+  #goToGroup(by: 1 | -1): void {
+    const found = this.#heads.step(this.#here, by);
+    if (found === null) this.#say(by > 0 ? "No next group." : "No previous group.", true);
+    else this.#setCurrent(found, "center");
+  }
+
+  #setLevel(at: number): void {
+    this.#setFilters({ ...this.#filters, level: LEVEL_KEYS[at]! });
+  }
+
+  #setPrefs(change: Partial<Prefs>): void {
+    this.#prefs = { ...this.#prefs, ...change };
+    keepPrefs(this.#prefs);
+    if (change.wrap !== undefined) this.#engine.setWrap(change.wrap);
+    this.#newClock(this.#meta);
+    this.#keepPlace();
+    this.#engine.repaint();
+    this.#redraw();
+    this.requestUpdate();
+  }
+
+  #nextTime(): void {
+    const at = TIME_MODES.indexOf(this.#prefs.time);
+    this.#setPrefs({ time: TIME_MODES[(at + 1) % TIME_MODES.length]! });
+  }
+
+  #mark(): void {
+    const seq = this.#here;
+    if (!this.#marks.delete(seq) && this.#marks.size < MAX_MARKS) this.#marks.add(seq);
+    this.#setCurrent(seq);
+  }
+
+  #goToMark(): void {
+    const marks = [...this.#marks].sort((one, two) => one - two);
+    const found = marks.find((mark) => mark > this.#here) ?? marks[0];
+    if (found === undefined) this.#say("No line is marked: m marks one.", true);
+    else this.#setCurrent(found, "center");
+  }
+
+  async #copyLink(): Promise<void> {
+    this.#current ??= this.#here;
+    await this.#copy(
+      this.hasAttribute("linked") ? this.#link() : `${this.#pageOf(this.#meta?.id ?? "")}#L${this.#current + 1}`,
+      "The link",
+    );
+    this.#keepPlace();
+    this.#engine.repaint();
+  }
+
+  /** Copy lines as they were written: from the server, not from the page. */
+  async #copyLines(range: Range): Promise<void> {
+    try {
+      const text = await this.#api.text("rows", { from: range.first, n: Math.min(1000, range.last - range.first + 1) });
+      await this.#copy(text, range.last - range.first >= 1000 ? "The first 1,000 lines" : "The text");
+    } catch (error) {
+      this.#say((error as Error).message, true);
+    }
+  }
+
+  async #copy(text: string, what: string): Promise<void> {
+    const copied = await navigator.clipboard?.writeText(text).then(
+      () => true,
+      () => false,
+    );
+    this.#say(copied ? `${what} is on the clipboard.` : "The browser did not let it be copied.", true);
+  }
+
+  async #fullScreen(): Promise<void> {
+    if (document.fullscreenElement) await document.exitFullscreen();
+    else await this.requestFullscreen().catch(() => this.#say("The browser refused full screen.", true));
+  }
+
+  /** Close what is open, else cancel the search, else let go of what is chosen. */
+  #close(): void {
+    const menu = this.root.querySelector<HTMLDetailsElement>("details[open]");
+    if (menu) {
+      menu.open = false;
+      menu.querySelector("summary")!.focus();
+      return;
+    }
+    if (this.#panel) this.#panel = "";
+    else if (this.#search?.running) this.#search.cancel();
+    else if (this.#search) this.#startSearch("", false);
+    else if (this.#range) this.#choose(null);
+    else this.#notice = null;
+    this.#focusIn(".scroller");
+    this.requestUpdate();
+  }
+
+  #focusIn(selector: string): void {
+    const found = this.root.querySelector<HTMLElement>(selector);
+    found?.focus({ preventScroll: true });
+    if (found instanceof HTMLInputElement) found.select();
+  }
+
+  #openMenu(selector: string): void {
+    const menu = this.root.querySelector<HTMLDetailsElement>(`details${selector}`)!;
+    menu.open = true;
+    void this.updated.then(() => menu.querySelector<HTMLElement>("a, button, input, select")?.focus());
+  }
+
+  get #dialog(): HTMLDialogElement {
+    return this.root.querySelector("dialog")!;
+  }
+
+  #dialogKind: "help" | "goto" = "help";
+
+  #showDialog(kind: "help" | "goto"): void {
+    if (this.#dialog.open) {
+      this.#dialog.close();
+      return;
+    }
+    this.#dialogKind = kind;
+    this.requestUpdate();
+    void this.updated.then(() => this.#dialog.showModal());
+  }
+
+  #setNotice(text: string, actions: readonly (readonly [string, () => void])[]): void {
+    this.#notice = { text, actions };
+    this.#say(text);
+    this.requestUpdate();
+  }
+
+  /** Say something to who cannot see it, at most every few seconds; `seen`: to all. */
+  #say(text: string, seen = false): void {
+    if (seen) this.#notice = { text, actions: [] };
+    clearTimeout(this.#sayTimer);
+    this.#sayTimer = window.setTimeout(
+      () => {
+        this.#said = text;
+        this.#saidAt = performance.now();
+        this.requestUpdate();
+      },
+      Math.max(100, this.#saidAt + STATUS_MS - performance.now()),
+    );
+    this.requestUpdate();
+  }
+
+  // mouse
+
+  #clicked(event: MouseEvent): void {
+    const target = event.target as HTMLElement;
+    const row = target.closest<HTMLElement>(".row");
+    const seq = row?.dataset.seq ? Number(row.dataset.seq) : null;
+    if (row === null || seq === null) return;
+    if (target.closest(".fold")) this.#fold(seq);
+    else if (target.closest(".more")) {
+      this.#current = seq;
+      void this.#openRecord();
+    } else if (target.closest(".n")) {
+      event.preventDefault();
+      const from = event.shiftKey ? (this.#range?.first ?? this.#current ?? seq) : seq;
+      this.#choose({ first: Math.min(from, seq), last: Math.max(from, seq) });
+    } else if (!target.closest("a") && getSelection()?.isCollapsed !== false) {
+      if (event.detail === 2) void this.#openRecord();
+      else this.#setCurrent(seq);
+    }
+    this.#engine.repaint();
+  }
+
+  #partAt(event: PointerEvent): number {
+    const box = (event.currentTarget as HTMLElement).getBoundingClientRect();
+    return Math.max(0, Math.min(1, (event.clientX - box.left) / box.width));
+  }
+
+  #timeDown(event: PointerEvent): void {
+    if (this.#buckets === undefined) return;
+    (event.currentTarget as HTMLElement).setPointerCapture(event.pointerId);
+    const part = this.#partAt(event);
+    this.#picked = { from: part, to: part };
+  }
+
+  #timeMove(event: PointerEvent): void {
+    this.#hovered = this.#partAt(event);
+    if (this.#picked) this.#picked = { ...this.#picked, to: this.#hovered };
+    this.#redraw();
+    this.requestUpdate();
+  }
+
+  #timeUp(event: PointerEvent): void {
+    const [picked, buckets] = [this.#picked, this.#buckets];
+    this.#picked = null;
+    if (picked === null || buckets === undefined) return;
+    const width = (event.currentTarget as HTMLElement).clientWidth;
+    const isDrag = Math.abs(picked.to - picked.from) * width > 4;
+    const iso = (part: number): string => new Date(buckets.msAt(part)).toISOString();
+    if (isDrag) {
+      const [from, to] = [Math.min(picked.from, picked.to), Math.max(picked.from, picked.to)];
+      this.#setFilters({ ...this.#filters, since: iso(from), until: to >= 1 ? "" : iso(to) });
+    } else {
+      this.#locate({ ts: iso(picked.from) }).then(
+        (seq) => seq !== null && this.#choose({ first: seq, last: seq }, true),
+        (error: unknown) => isAbort(error) || this.#setOffline(error as Problem),
+      );
+    }
+    this.#redraw();
+  }
+
+  #redraw = (): void => {
+    if (!this.isConnected) return;
+    this.#drawTime();
+    const canvas = this.root.querySelector<HTMLCanvasElement>(".ticks");
+    const lines = this.#meta?.lines.count ?? 0;
+    if (!canvas || !lines) return;
+    const hits = this.#search?.hits ?? [];
+    drawTicks(canvas, isFiltered(this.#filters) ? [] : this.#errorsByLine, partsOf(hits, lines));
+  };
+
+  #drawTime(): void {
+    const canvas = this.root.querySelector<HTMLCanvasElement>(".timeline canvas");
+    if (!canvas || this.#buckets === undefined) return;
+    const first = this.#view.line(this.#engine.top);
+    const last = this.#view.line(Math.min(this.#view.count - 1, this.#engine.top + this.#engine.pageRows));
+    const seen: Span | null = first && last ? { firstMs: first.ms, lastMs: last.ms } : null;
+    const { from, to } = this.#picked ?? { from: 0, to: 0 };
+    const picked: Span | null = this.#picked
+      ? { firstMs: this.#buckets.msAt(Math.min(from, to)), lastMs: this.#buckets.msAt(Math.max(from, to)) }
+      : null;
+    drawTimeline(canvas, this.#buckets, seen, picked);
+  }
+
+  // what it looks like
+
+  override update(): void {
+    if (this.#prefs.theme) this.setAttribute("theme", this.#prefs.theme);
+    const digits = String(this.#meta?.lines.count ?? 0).length;
+    this.style.setProperty("--digits", `${Math.max(4, digits)}ch`);
+    super.update();
+  }
+
+  override render(): TemplateResult {
+    const shown = this.#shownNow();
+    return html`${toolbar(shown)}
+      <div class="timeline" @pointerleave=${() => {
+        this.#hovered = null;
+        this.requestUpdate();
+      }}>
+        <canvas
+          role="img"
+          aria-label=${this.#timelineTold()}
+          @pointerdown=${(event: PointerEvent) => this.#timeDown(event)}
+          @pointermove=${(event: PointerEvent) => this.#timeMove(event)}
+          @pointerup=${(event: PointerEvent) => this.#timeUp(event)}
+        ></canvas><i></i>
+        ${this.#hint()}
+      </div>
+      <div class="middle">
+        ${this.#strip()}
+        <div class="table">
+          <div
+            class="scroller"
+            tabindex="0"
+            role="table"
+            aria-label="Log lines"
+            aria-rowcount=${this.#meta?.lines.exact ? this.#view?.count : -1}
+            @click=${(event: MouseEvent) => this.#clicked(event)}
+          >
+            <div class="spacer" role="presentation"><div class="layer" role="rowgroup"></div></div>
+          </div>
+          <canvas class="ticks" aria-hidden="true"></canvas><i></i>
+          ${this.#sticky()} ${this.#empty()} ${this.#pill()}
+        </div>
+        ${this.#panelShown()}
+      </div>
+      ${footer(shown)}
+      <p class="sr" role="status">${this.#said}</p>
+      <dialog aria-label=${this.#dialogKind === "help" ? "Keys" : "Go to"} @click=${(event: MouseEvent) => {
+        if (event.target === event.currentTarget) this.#dialog.close();
+      }}>
+        ${this.#dialogBody()}
+      </dialog>`;
+  }
+
+  #shownNow(): Shown {
+    return {
+      meta: this.#meta,
+      home: this.getAttribute("home"),
+      prefs: this.#prefs,
+      filters: this.#filters,
+      search: this.#search,
+      hit: this.#current === null ? 0 : (this.#search?.numberOf(this.#current) ?? 0),
+      clock: this.#clock,
+      following: this.#following,
+      offline: this.#offline,
+      row: this.#engine ? this.#engine.top : 0,
+      seq: this.#engine ? (this.#current ?? this.#view.seqOf(this.#engine.top)) : null,
+      view: this.#view,
+      attempts: this.#attempts,
+      raw: (params) => this.#api.address("raw", params),
+      pageOf: (id) => this.#pageOf(id),
+      act: {
+        search: (q, regex, back) => {
+          const isSame = this.#search?.wanted.q === q && this.#search.wanted.regex === regex;
+          if (isSame) this.#goToHit(back ? -1 : 1);
+          else this.#startSearch(q, regex);
+        },
+        cancel: () => this.#search?.cancel(),
+        run: (command) => this.#run(command),
+        filter: (filters) => this.#setFilters(filters),
+        prefs: (change) => this.#setPrefs(change),
+        sources: () => {
+          this.#panel = this.#panel === "sources" ? "" : "sources";
+          this.requestUpdate();
+        },
+        say: (text) => this.#say(text, true),
+      },
+    };
+  }
+
+  #timelineTold(): string {
+    const meta = this.#meta;
+    if (!meta?.first) return "Timeline: no times.";
+    const errors = errorsOf(meta);
+    return `Timeline of ${many(meta.records, "record")} with ${many(errors, "error")}; colon goes to a time.`;
+  }
+
+  #hint(): unknown {
+    if (this.#hovered === null || this.#buckets === undefined || !this.#buckets.counts.length) return nothing;
+    const buckets = this.#buckets;
+    const side = this.#hovered > 0.5 ? "right" : "left";
+    const text = this.#picked
+      ? `${this.#clock.full(buckets.msAt(this.#picked.from))} – ${this.#clock.full(buckets.msAt(this.#picked.to))}`
+      : `${this.#clock.full(buckets.msAt(this.#hovered))} · ${buckets.told(this.#hovered)}`;
+    return html`<span class="hint ${side}">${text}</span>`;
+  }
+
+  #strip(): unknown {
+    if (this.#range) {
+      const { first, last } = this.#range;
+      const count = last - first + 1;
+      const range = this.#range;
+      return html`<div class="strip" role="group" aria-label="Chosen lines">
+        <span>${count > 1 ? `Lines ${(first + 1).toLocaleString("en")}–${(last + 1).toLocaleString("en")}` : `Line ${(first + 1).toLocaleString("en")}`}</span>
+        <button @click=${() => this.#copyLink()}>Copy link</button>
+        <button @click=${() => this.#copyLines(range)}>Copy text</button>
+        <button class="quiet" @click=${() => this.#choose(null)}>Clear</button>
+      </div>`;
+    }
+    if (this.#passed && this.#following) {
+      const { from, lines } = this.#passed;
+      return html`<div class="strip passing">
+        <span>${many(lines, "line")} went by, too fast to read.</span>
+        <button @click=${() => {
+          this.#passed = null;
+          this.#setCurrent(from, "center");
+        }}>Open them</button>
+      </div>`;
+    }
+    if (this.#notice === null) return nothing;
+    return html`<div class="strip">
+      <span>${this.#notice.text}</span>
+      ${this.#notice.actions.map(([name, run]) => html`<button @click=${run}>${name}</button>`)}
+      <button class="quiet" aria-label="Dismiss" @click=${() => {
+        this.#notice = null;
+        this.requestUpdate();
+      }}>✕</button>
+    </div>`;
+  }
+
+  #sticky(): unknown {
+    if (!this.#engine || this.#view !== this.#whole) return nothing;
+    const top = this.#view.seqOf(this.#engine.top);
+    const group = top === null ? undefined : this.#heads.around(top);
+    if (group?.title === undefined || group.head === top) return nothing;
+    const head = this.#heads.at(group.head)!;
+    return html`<button class="sticky" @click=${() => this.#setCurrent(group.head, "center")}>
+      ▾ <b>${group.title}</b> <span class="dim">${head.note}</span>
+    </button>`;
+  }
+
+  #empty(): unknown {
+    if (this.#fatal) return this.#fatalShown(this.#fatal);
+    const meta = this.#meta;
+    if (meta === undefined)
+      return this.#offline ? html`<div class="empty"><p>${this.#offline.message} Trying again …</p></div>` : nothing;
+    if (this.#view.count > 0) return nothing;
+    if (isFiltered(this.#filters)) {
+      const scanning = this.#view instanceof FilteredView && !this.#view.whole;
+      return html`<div class="empty">
+        <h2>${scanning ? "Looking …" : "Nothing passes the filters"}</h2>
+        <p><button @click=${() => this.#setFilters(NO_FILTERS)}>Show everything</button></p>
+      </div>`;
+    }
+    if (!meta.lines.exact) return html`<div class="empty"><h2>Counting lines …</h2></div>`;
+    const isOver = ["succeeded", "failed", "ended"].includes(meta.state ?? "");
+    const gaps = meta.sources.flatMap((source) => source.gaps);
+    return html`<div class="empty">
+      <h2>${isOver ? "Nothing was written" : "Nothing has been written yet"}</h2>
+      <p>${gaps.length ? `${gaps[0]!.detail} ${gaps[0]!.next_action ?? ""}` : isOver ? "The log has ended, and is empty." : "Lines appear here as they come."}</p>
+      <p><button @click=${() => this.#shownNow().act.sources()}>Why is there no log?</button></p>
+    </div>`;
+  }
+
+  #fatalShown(problem: Problem): TemplateResult {
+    const signIn = `${this.attribute("home")}sign-in?next=${encodeURIComponent(location.pathname + location.search)}`;
+    return html`<div class="empty" role="alert">
+      <h2>${problem.status === 404 ? "There is no such log" : problem.status === 401 ? "You are not signed in" : "This log cannot be shown"}</h2>
+      <p>${problem.message}</p>
+      ${problem.near.length ? html`<p>Did you mean:</p><ul>${problem.near.map((id) => html`<li><a href=${this.#pageOf(id)}>${id}</a></li>`)}</ul>` : nothing}
+      <p>
+        ${problem.status === 401 ? html`<a class="button" href=${signIn}>Sign in</a>` : nothing}
+        <a class="button" href=${this.attribute("home") || "."}>All logs</a>
+      </p>
+    </div>`;
+  }
+
+  #pill(): unknown {
+    const [meta, left] = [this.#meta, this.#left];
+    if (!meta || !left || this.#following || isFiltered(this.#filters)) return nothing;
+    const lines = meta.lines.count - left.lines;
+    const errors = errorsOf(meta) - left.errors;
+    if (lines <= 0) return nothing;
+    return html`<button class="pill" @click=${() => this.#goToLast()}>
+      ${lines.toLocaleString("en")} new${errors > 0 ? html`, <b>${many(errors, "error")}</b>` : nothing} ↓
+    </button>`;
+  }
+
+  #panelShown(): unknown {
+    const close = (): void => {
+      this.#panel = "";
+      this.#focusIn(".scroller");
+      this.requestUpdate();
+    };
+    if (this.#panel === "sources" && this.#meta) return sourcesPanel(this.#meta, close);
+    const first = this.#recordLines[0];
+    if (this.#panel !== "record" || first === undefined) return nothing;
+    const seq = first.seq ?? 0;
+    const context = (): void => {
+      this.#useFilters(NO_FILTERS, seq);
+      this.#keepPlace();
+    };
+    return recordPanel(this.#recordLines, this.#clock.full(first.ms), this.#recordChars, {
+      close,
+      copyLink: () => void this.#copyLink(),
+      copyText: () => void this.#copyLines({ first: seq, last: seq + this.#recordLines.length - 1 }),
+      context: isFiltered(this.#filters) ? context : null,
+      more: () => {
+        this.#recordChars += PIECE_CHARS;
+        this.requestUpdate();
+      },
+    });
+  }
+
+  #dialogBody(): TemplateResult {
+    if (this.#dialogKind === "help") {
+      return html`<header><h2>Keys</h2><button class="quiet" aria-label="Close" @click=${() => this.#dialog.close()}>✕</button></header>
+        ${helpBody(this.#prefs.keys, (keys) => this.#setPrefs({ keys }))}`;
+    }
+    const submit = (event: SubmitEvent): void => {
+      event.preventDefault();
+      const input = this.root.querySelector<HTMLInputElement>("dialog input")!;
+      this.#dialog.close();
+      void this.#goToText(input.value);
+      input.value = "";
+      this.#focusIn(".scroller");
+    };
+    return html`<form class="goto" @submit=${submit}>
+      <label>Line or time <input autofocus size="30" placeholder="4711 · 12:34:56 · 2024-11-20 12:34" /></label>
+      <button>Go</button>
+    </form>`;
+  }
+}
+
+const NO_HEADS = new Heads([], () => false);
+
+function errorsOf(meta: Meta): number {
+  return (meta.levels.error ?? 0) + (meta.levels.critical ?? 0);
+}
+
+function* partsOf(hits: readonly number[], lines: number): Generator<number> {
+  for (const hit of hits) yield hit / lines;
 }

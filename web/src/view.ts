@@ -1,12 +1,14 @@
 /**
  * What rows there are: those of the whole log, some folded away, or those that pass filters.
  *
- * Holds: rows are counted by the server; here are only the pages that were looked at, and the folds.
+ * Holds: rows are counted by the server; here are only the pages that were looked at, the folds, and for a filtered log
+ *        where each page begins.
  */
 
-import type { Api, Problem, Rows } from "./api";
+import { type Api, type Item, isAbort, type Params, Problem, type Rows } from "./api";
 import { Folds } from "./folds";
-import { type Line, readLine } from "./line";
+import { type Line, MAX_RECORD_LINES, readLine } from "./line";
+import { type Filters, NO_FILTERS } from "./link";
 import { PAGE_ROWS, Pages } from "./pages";
 
 export interface View {
@@ -17,46 +19,40 @@ export interface View {
   want(first: number, last: number): void;
   /** The row of a line of the merged log, or of the next one that is shown. */
   rowOf(seq: number): number;
-  /** The line at a row. */
+  /** The line at a row; null: not known yet. */
   seqOf(row: number): number | null;
   close(): void;
 }
 
 export interface ViewHost {
   changed(): void;
-  failed(error: Problem | null): void;
+  failed(problem: Problem | null): void;
+}
+
+export function isFiltered(filters: Filters): boolean {
+  return JSON.stringify(filters) !== JSON.stringify(NO_FILTERS);
 }
 
 /** The whole log. */
 export class WholeView implements View {
   readonly folds = new Folds();
+  /** Lines of the merged log. */
+  lines = 0;
+  readonly #api: Api;
   readonly #pages: Pages;
-  #lines = 0;
 
   constructor(api: Api, host: ViewHost) {
+    this.#api = api;
     const load = async (page: number, have: number, signal: AbortSignal): Promise<Line[]> => {
       const from = page * PAGE_ROWS + have;
       const got = await api.get<Rows>("rows", { from, n: PAGE_ROWS - have }, signal);
-      return got.rows.map((item, at) => readLine(item, from + at));
+      return linesOf(got.rows, from);
     };
-    this.#pages = new Pages(
-      load,
-      () => host.changed(),
-      (error) => host.failed(error),
-    );
-  }
-
-  /** Lines of the merged log. */
-  get lines(): number {
-    return this.#lines;
-  }
-
-  set lines(lines: number) {
-    this.#lines = lines;
+    this.#pages = new Pages(load, host);
   }
 
   get count(): number {
-    return Math.max(0, this.#lines - this.folds.hiddenLines);
+    return Math.max(0, this.lines - this.folds.hiddenLines);
   }
 
   line(row: number): Line | undefined {
@@ -66,18 +62,206 @@ export class WholeView implements View {
   want(first: number, last: number): void {
     const pages = new Set<number>();
     for (let row = first; row <= last; row += 1) pages.add(Math.floor(this.folds.lineOf(row) / PAGE_ROWS));
-    this.#pages.want([...pages], this.#lines);
+    this.#pages.want([...pages], this.lines);
   }
 
   rowOf(seq: number): number {
     return this.folds.rowOf(seq);
   }
 
-  seqOf(row: number): number | null {
+  seqOf(row: number): number {
     return this.folds.lineOf(row);
+  }
+
+  /** All lines of the record that a line is of, whole. */
+  async record(line: Line): Promise<Line[]> {
+    const first = line.record?.first ?? line.seq ?? 0;
+    const n = Math.min(line.record?.lines ?? 1, MAX_RECORD_LINES);
+    const got = await this.#api.get<Rows>("rows", { from: first, n, whole: true });
+    return linesOf(got.rows, first);
   }
 
   close(): void {
     this.#pages.close();
   }
+}
+
+/** A few rows whose numbers nobody knows yet. */
+export class FixedView implements View {
+  readonly #lines: readonly Line[];
+
+  constructor(lines: readonly Line[]) {
+    this.#lines = lines;
+  }
+
+  static async ofEnd(api: Api, rows: number): Promise<FixedView> {
+    const got = await api.get<Rows>("rows", { from: -rows, n: rows });
+    return new FixedView(linesOf(got.rows, got.from));
+  }
+
+  get count(): number {
+    return this.#lines.length;
+  }
+
+  line(row: number): Line | undefined {
+    return this.#lines[row];
+  }
+
+  want(): void {}
+
+  rowOf(seq: number): number {
+    const found = this.#lines.findIndex((line) => line.seq !== null && line.seq >= seq);
+    return found < 0 ? this.#lines.length - 1 : found;
+  }
+
+  seqOf(row: number): number | null {
+    return this.#lines[row]?.seq ?? null;
+  }
+
+  close(): void {}
+}
+
+/** What passes filters: the server tells where every so many rows begin, as it finds them. */
+export class FilteredView implements View {
+  count = 0;
+  /** Whether all of the log was looked at. */
+  whole = false;
+  /** Lines of the log that were looked at. */
+  seenLines = 0;
+  /** Line at which each page begins. */
+  readonly #starts: number[] = [];
+  readonly #pages: Pages;
+  readonly #api: Api;
+  readonly #params: Params;
+  readonly #host: ViewHost;
+  readonly #ended = new AbortController();
+  #after: string | undefined;
+  #scanning = false;
+  #grew = false;
+  #wanted: number | null;
+  readonly #arrived: (row: number) => void;
+
+  /** `seq`: a line to be at; `arrived` is told its row, or that of the next one, when that is known. */
+  constructor(api: Api, params: Params, seq: number, host: ViewHost, arrived: (row: number) => void) {
+    this.#api = api;
+    this.#params = params;
+    this.#host = host;
+    this.#wanted = seq;
+    this.#arrived = arrived;
+    const load = async (page: number, have: number, signal: AbortSignal): Promise<readonly Line[]> => {
+      // From the page's own start: rows are told by their place in the whole log.
+      const from = this.#starts[page]!;
+      const got = await api.get<Rows>("rows", { ...params, from, n: PAGE_ROWS }, signal);
+      return linesOf(got.rows, null).slice(have);
+    };
+    this.#pages = new Pages(load, {
+      changed: () => {
+        this.#arrive();
+        host.changed();
+      },
+      failed: host.failed,
+    });
+    void this.#scan();
+  }
+
+  percent(lines: number): number {
+    return Math.min(99, Math.floor((100 * this.seenLines) / Math.max(1, lines)));
+  }
+
+  line(row: number): Line | undefined {
+    return this.#pages.row(row);
+  }
+
+  want(first: number, last: number): void {
+    if (this.count === 0) return;
+    const from = Math.max(0, Math.floor(first / PAGE_ROWS));
+    const to = Math.floor(Math.min(last, this.count - 1) / PAGE_ROWS);
+    this.#pages.want(from === to ? [from] : [from, to], this.count);
+  }
+
+  rowOf(seq: number): number {
+    const page = this.#pageOf(seq);
+    for (let row = page * PAGE_ROWS; row < Math.min(this.count, (page + 1) * PAGE_ROWS); row += 1) {
+      const line = this.#pages.row(row);
+      if (line === undefined) return row;
+      if (line.seq !== null && line.seq >= seq) return row;
+    }
+    return Math.max(0, Math.min(this.count - 1, (page + 1) * PAGE_ROWS));
+  }
+
+  seqOf(row: number): number | null {
+    return this.#pages.row(row)?.seq ?? null;
+  }
+
+  /** Look at what has come. */
+  grown(): void {
+    this.#grew = true;
+    if (!this.#scanning) void this.#scan();
+  }
+
+  /** Be at a line as soon as its row is known. */
+  seek(seq: number): void {
+    this.#wanted = seq;
+    this.#arrive();
+  }
+
+  close(): void {
+    this.#ended.abort();
+    this.#pages.close();
+  }
+
+  #pageOf(seq: number): number {
+    let page = this.#starts.findLastIndex((start) => start <= seq);
+    if (page < 0) page = 0;
+    return page;
+  }
+
+  /** Tell the row of the line that is wanted, once it is known. */
+  #arrive(): void {
+    const seq = this.#wanted;
+    if (seq === null || !this.count || (!this.whole && this.seenLines <= seq)) return;
+    const row = this.rowOf(seq);
+    const isKnown = this.#pages.row(row) !== undefined;
+    if (isKnown) this.#wanted = null;
+    this.#arrived(row);
+  }
+
+  async #scan(): Promise<void> {
+    this.#scanning = true;
+    const { signal } = this.#ended;
+    try {
+      do {
+        this.#grew = false;
+        const place = { after: this.#after, seq: this.seenLines, row: this.count };
+        const asked = { ...this.#params, ...(this.#after ? place : {}), every: PAGE_ROWS };
+        for await (const told of this.#api.lines("pages", asked, signal)) this.#told(told);
+      } while (this.#grew);
+    } catch (error) {
+      if (!isAbort(error) && !signal.aborted) this.#host.failed(error instanceof Problem ? error : null);
+    }
+    this.#scanning = false;
+  }
+
+  #told(told: Item): void {
+    const page = told.page as { row: number; seq: number } | undefined;
+    if (page) {
+      this.#starts[page.row / PAGE_ROWS] = page.seq;
+      return;
+    }
+    const now = (told.progress ?? told.done) as { rows: number; seq: number; after?: string } | undefined;
+    if (now === undefined) return;
+    this.count = now.rows;
+    this.seenLines = now.seq;
+    if (told.done) {
+      this.whole = true;
+      this.#after = now.after;
+    }
+    this.#arrive();
+    this.#host.changed();
+  }
+}
+
+/** Read items that begin at a line; null: each tells its own, where it is known. */
+function linesOf(items: readonly Item[], from: number | null): Line[] {
+  return items.map((item, at) => readLine(item, from === null ? null : from + at));
 }

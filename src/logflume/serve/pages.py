@@ -2,7 +2,7 @@
 
 Holds: a page holds no log and nothing secret, only where to ask for it; all its addresses are relative, so that it
        works behind any proxy and under any prefix. The viewer is named by its content, and kept by browsers.
-Plan:  ``web/`` is built into ``_viewer/viewer.js``, one module. Where that was not done, pages say how to do it, and
+Plan:  ``web/`` is built into ``_viewer``, a module for each page. Where that was not done, pages say how to do it, and
        the API is served all the same.
 """
 
@@ -23,7 +23,7 @@ from logflume.serve.problems import Problem
 if TYPE_CHECKING:
     from logflume.serve.auth import Gate
 
-VIEWER = Path(__file__).parents[1] / "_viewer" / "viewer.js"
+BUILT = Path(__file__).parents[1] / "_viewer"
 
 _KEPT = {"Cache-Control": "public, max-age=31536000, immutable", "Vary": "Accept-Encoding"}
 _PAGE = """<!doctype html>
@@ -37,9 +37,9 @@ _PAGE = """<!doctype html>
 {body}
 </html>
 """
-_SCRIPT = '<script type="module" src="{up}viewer-{name}.js"></script>'
+_SCRIPT = '<script type="module" src="{up}{name}.js"></script>'
 _LIST = '<log-list src="{up}api/v1/logs"></log-list>\n<noscript>{noscript}</noscript>'
-_LOG = '<task-log src="{up}api/v1/logs/{path}" home="{up}"></task-log>\n<noscript>{noscript}</noscript>'
+_LOG = '<task-log src="{up}api/v1/logs/{path}" home="{up}" linked></task-log>\n<noscript>{noscript}</noscript>'
 _NO_SCRIPT = '<p>This page needs JavaScript. The same without it: <a href="{address}">{address}</a></p>'
 _NOT_BUILT = """<main>
 <h1>The viewer is not built</h1>
@@ -50,62 +50,63 @@ The API is served all the same: <a href="{up}{address}">{address}</a></p>
 </main>"""
 
 
-class _Viewer:
-    """The built module, read once."""
+class _Module:
+    """A built module, read once."""
 
     def __init__(self, path: Path) -> None:
-        self.module = path.read_bytes() if path.is_file() else b""
-        self.compressed = gzip.compress(self.module, mtime=0)
-        self.name = hashlib.sha256(self.module).hexdigest()[:16]
+        self.code = path.read_bytes() if path.is_file() else b""
+        self.compressed = gzip.compress(self.code, mtime=0)
+        self.name = f"{path.stem}-{hashlib.sha256(self.code).hexdigest()[:16]}"
 
 
-def pages_router(gate: Gate, viewer: Path = VIEWER) -> APIRouter:
-    """Return the routes ``/``, ``/logs/ID`` and the viewer's own."""
-    pages = _Pages(_Viewer(viewer))
+def pages_router(gate: Gate, built: Path = BUILT) -> APIRouter:
+    """Return the routes ``/``, ``/logs/ID`` and those of the modules."""
+    pages = _Pages(_Module(built / "list.js"), _Module(built / "viewer.js"))
     router = APIRouter(include_in_schema=False)
     router.add_api_route("/", pages.list_page, dependencies=[Depends(gate.caller)], response_class=HTMLResponse)
     admitted = [Depends(gate.admit)]
     router.add_api_route("/logs/{log_id:path}", pages.log_page, dependencies=admitted, response_class=HTMLResponse)
-    router.add_api_route("/viewer-{name}.js", pages.module, response_class=Response)
+    router.add_api_route("/{name}.js", pages.module, response_class=Response)
     return router
 
 
 class _Pages:
-    def __init__(self, viewer: _Viewer) -> None:
+    def __init__(self, listing: _Module, viewer: _Module) -> None:
+        self._list = listing
         self._viewer = viewer
+        self._modules = {module.name: module for module in (listing, viewer) if module.code}
 
     async def list_page(self) -> Response:
         """Show which logs there are."""
-        return self._page("Logs", "", _LIST, "api/v1/logs")
+        return _page("Logs", "", self._list, _LIST, "api/v1/logs")
 
     async def log_page(self, request: Request, log_id: Annotated[str, InPath(max_length=4096)]) -> Response:
         """Show a log. Whether it is there, the page finds out."""
         path = _below(request, "/logs/")
         up = "../" * (1 + path.count("/"))
-        return self._page(log_id, up, _LOG, f"api/v1/logs/{path}/stream", path)
+        return _page(log_id, up, self._viewer, _LOG, f"api/v1/logs/{path}/stream", path=path)
 
     async def module(self, request: Request, name: str) -> Response:
-        """Give the viewer, for as long as it is the same."""
-        if name != self._viewer.name or not self._viewer.module:
+        """Give a module, for as long as it is the same."""
+        module = self._modules.get(name)
+        if module is None:
             raise Problem(404, "no-such-page", "The viewer has changed. Load the page again.")
         if "gzip" in request.headers.get("accept-encoding", ""):
-            return Response(
-                self._viewer.compressed,
-                media_type="text/javascript",
-                headers={**_KEPT, "Content-Encoding": "gzip"},
-            )
-        return Response(self._viewer.module, media_type="text/javascript", headers=_KEPT)
+            headers = {**_KEPT, "Content-Encoding": "gzip"}
+            return Response(module.compressed, media_type="text/javascript", headers=headers)
+        return Response(module.code, media_type="text/javascript", headers=_KEPT)
 
-    def _page(self, title: str, up: str, body: str, address: str, path: str = "") -> Response:
-        shown = {"up": up, "address": html.escape(address), "path": html.escape(path)}
-        if self._viewer.module:
-            script = _SCRIPT.format(up=up, name=self._viewer.name)
-            noscript = _NO_SCRIPT.format(address=html.escape(up + address))
-            content = body.format(**shown, noscript=noscript)
-        else:
-            script, content = "", _NOT_BUILT.format(**shown)
-        page = _PAGE.format(title=html.escape(f"{title} – logflume"), script=script, body=content)
-        return HTMLResponse(page, headers={"Cache-Control": "no-cache"})
+
+def _page(title: str, up: str, module: _Module, body: str, address: str, *, path: str = "") -> Response:
+    shown = {"up": up, "address": html.escape(address), "path": html.escape(path)}
+    if module.code:
+        script = _SCRIPT.format(up=up, name=module.name)
+        noscript = _NO_SCRIPT.format(address=html.escape(up + address))
+        content = body.format(**shown, noscript=noscript)
+    else:
+        script, content = "", _NOT_BUILT.format(**shown)
+    page = _PAGE.format(title=html.escape(f"{title} – logflume"), script=script, body=content)
+    return HTMLResponse(page, headers={"Cache-Control": "no-cache"})
 
 
 def _below(request: Request, start: str) -> str:

@@ -1,0 +1,86 @@
+/**
+ * Groups and long records of a log: what can be folded.
+ *
+ * Holds: heads are in order, and at most as many as the server gives; each says which lines are below it.
+ */
+
+import type { Api } from "./api";
+import { roughly } from "./times";
+
+export interface Group {
+  /** Its first line; it stays when the group is folded. */
+  readonly head: number;
+  /** The line after its last one. */
+  readonly end: number;
+  /** Of a group; undefined: a record of several lines. */
+  readonly title: string | undefined;
+  readonly ms: number | null;
+}
+
+export interface Head {
+  readonly title: string | undefined;
+  readonly closed: boolean;
+  readonly lines: number;
+  readonly note: string;
+}
+
+export class Heads {
+  readonly #groups: readonly Group[];
+  readonly #byLine: ReadonlyMap<number, Group>;
+  readonly #isClosed: (head: number) => boolean;
+
+  constructor(groups: readonly Group[], isClosed: (head: number) => boolean) {
+    this.#groups = [...groups].sort((one, two) => one.head - two.head);
+    this.#byLine = new Map(this.#groups.map((group) => [group.head, group]));
+    this.#isClosed = isClosed;
+  }
+
+  get all(): readonly Group[] {
+    return this.#groups;
+  }
+
+  at(line: number): Head | undefined {
+    const group = this.#byLine.get(line);
+    if (group === undefined) return undefined;
+    const lines = group.end - group.head - 1;
+    const parts = [`${lines.toLocaleString("en")} ${lines === 1 ? "line" : "lines"}`];
+    if (group.ms !== null) parts.push(roughly(group.ms));
+    return { title: group.title, closed: this.#isClosed(line), lines, note: parts.join(" · ") };
+  }
+
+  groupAt(line: number): Group | undefined {
+    return this.#byLine.get(line);
+  }
+
+  /** The innermost group that a line is in, or is the head of. */
+  around(line: number): Group | undefined {
+    let found: Group | undefined;
+    for (const group of this.#groups) {
+      if (group.head > line) break;
+      if (line < group.end) found = group;
+    }
+    return found;
+  }
+
+  /** The next or previous head of a titled group. */
+  step(line: number, by: 1 | -1): number | null {
+    const heads = this.#groups.filter((group) => group.title !== undefined).map((group) => group.head);
+    const found = by > 0 ? heads.find((head) => head > line) : heads.findLast((head) => head < line);
+    return found ?? null;
+  }
+}
+
+interface Outline {
+  readonly groups: readonly {
+    readonly title: string;
+    readonly first: number;
+    readonly last: number;
+    readonly ms?: number | null;
+  }[];
+}
+
+/** Ask for the groups that a log itself marks. */
+export async function fetchGroups(api: Api): Promise<Group[]> {
+  const outline = await api.get<Outline>("outline");
+  return outline.groups.map(({ title, first, last, ms }) => ({ head: first, end: last + 1, title, ms: ms ?? null }));
+}

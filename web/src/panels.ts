@@ -1,0 +1,165 @@
+/** Panels and dialogs beside the rows: one record, the sources, the keys. */
+
+import { html, nothing, type TemplateResult } from "lit/html.js";
+import { visible } from "./ansi";
+import type { Gap, Meta } from "./api";
+import { KEYS, keyName } from "./keys";
+import { errorsOf, type Failure, type Line, textOf } from "./line";
+import { duration } from "./times";
+
+/** Characters of a text that are shown at once. */
+export const PIECE_CHARS = 64 * 1024;
+
+export function bytes(count: number | null): string {
+  if (count === null) return "–";
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  let size = count;
+  let unit = 0;
+  while (size >= 1000 && unit < units.length - 1) {
+    size /= 1000;
+    unit += 1;
+  }
+  return `${unit && size < 100 ? size.toFixed(1) : Math.round(size)} ${units[unit]}`;
+}
+
+export function many(count: number, one: string, more = `${one}s`): string {
+  return `${count.toLocaleString("en")} ${count === 1 ? one : more}`;
+}
+
+export interface RecordActions {
+  close(): void;
+  copyLink(): void;
+  copyText(): void;
+  /** Null: nothing is filtered away. */
+  context: (() => void) | null;
+  more(): void;
+}
+
+/** A whole record: text, errors, fields. `shown`: characters of the text. */
+export function recordPanel(lines: readonly Line[], time: string, shown: number, act: RecordActions): TemplateResult {
+  const first = lines[0]!;
+  const text = lines.map((line) => textOf(line.item)).join("\n");
+  const failures = lines.flatMap((line) => errorsOf(line.item));
+  const fields = Object.entries(first.item).filter(([name]) => !["error_detail", "event", "logflume"].includes(name));
+  return html`<section class="panel" aria-label="Record">
+    <header>
+      <h2>${first.seq === null ? "Record" : `Line ${(first.seq + 1).toLocaleString("en")}`}</h2>
+      <span class="level ${first.level}">${first.level === "unknown" ? "" : first.level}</span>
+      <span class="dim">${time}</span>
+      <span class="space"></span>
+      ${act.context ? html`<button @click=${act.context}>Show in context</button>` : nothing}
+      <button @click=${act.copyText}>Copy text</button>
+      <button @click=${act.copyLink}>Copy link</button>
+      <button class="quiet" aria-label="Close record" @click=${act.close}>✕</button>
+    </header>
+    <div class="body" tabindex="0" role="group" aria-label="Record text and fields">
+      <pre>${pretty(text.slice(0, shown))}</pre>
+      ${
+        text.length > shown
+          ? html`<button @click=${act.more}>Show ${many(Math.min(PIECE_CHARS, text.length - shown), "more character")}</button>`
+          : nothing
+      }
+      ${failures.map(failure)}
+      <table>
+        <caption class="sr">
+          Fields
+        </caption>
+        <tbody>
+          ${fields.map(([name, value]) => html`<tr><th scope="row">${visible(name)}</th><td>${shownValue(value)}</td></tr>`)}
+        </tbody>
+      </table>
+    </div>
+  </section>`;
+}
+
+function pretty(text: string): string {
+  return text.split("\n").map(visible).join("\n");
+}
+
+function shownValue(value: unknown): string {
+  const text = typeof value === "string" ? value : JSON.stringify(value, null, 1);
+  return pretty((text ?? "").slice(0, PIECE_CHARS));
+}
+
+function failure(each: Failure): TemplateResult {
+  return html`<div class="failure">
+    <p><b>${visible(each.kind)}</b>: ${pretty(each.value)}</p>
+    ${each.notes.map((note) => html`<p class="dim">${pretty(note)}</p>`)}
+    <ol>
+      ${each.frames.map((frame) => html`<li><b>${visible(frame.name)}</b> <span class="dim">${visible(frame.file)}:${frame.line}</span></li>`)}
+    </ol>
+    ${each.isCause ? html`<p class="dim">was raised from:</p>` : nothing}
+  </div>`;
+}
+
+/** Why there is no log, or less than there should be: what was tried, and what each source answered. */
+export function sourcesPanel(meta: Meta, close: () => void): TemplateResult {
+  return html`<section class="panel" aria-label="Sources">
+    <header>
+      <h2>Sources</h2>
+      <span class="dim">${many(meta.sources.length, "source")} tried, merged by time</span>
+      <span class="space"></span>
+      <button class="quiet" aria-label="Close sources" @click=${close}>✕</button>
+    </header>
+    <div class="body" tabindex="0" role="group" aria-label="What each source answered">
+      ${meta.sources.length ? nothing : html`<p>No place is known in which this log could be.</p>`}
+      <table class="sources">
+        <thead>
+          <tr>
+            <th scope="col">Source</th>
+            <th scope="col">Answer</th>
+            <th scope="col">Size</th>
+            <th scope="col">Took</th>
+          </tr>
+        </thead>
+        <tbody>
+          ${meta.sources.map(
+            (source) => html`<tr>
+              <th scope="row">${visible(source.name)}</th>
+              <td>
+                <span class="answer ${source.state}">${source.state}</span>
+                ${source.gaps.map(gapShown)}
+              </td>
+              <td>${bytes(source.bytes)}</td>
+              <td>${source.ms == null ? "–" : `${source.ms.toFixed(1)} ms`}</td>
+            </tr>`,
+          )}
+        </tbody>
+      </table>
+    </div>
+  </section>`;
+}
+
+function gapShown(gap: Gap): TemplateResult {
+  const lost = gap.lost_bytes ? ` (${bytes(gap.lost_bytes)})` : "";
+  return html`<p><b>${gap.reason}</b>${lost}: ${visible(gap.detail)} <i>${visible(gap.next_action ?? "")}</i></p>`;
+}
+
+export function helpBody(singleKeys: boolean, setKeys: (on: boolean) => void): TemplateResult {
+  return html`<div class="keys">
+      ${KEYS.map(
+        ({ title, entries }) => html`<section>
+          <h3>${title}</h3>
+          <dl>
+            ${entries.map(
+              ({ keys, does }) =>
+                html`<div><dt>${keys.map((key) => html`<kbd>${keyName(key)}</kbd> `)}</dt><dd>${does}</dd></div>`,
+            )}
+          </dl>
+        </section>`,
+      )}
+    </div>
+    <label class="check"
+      ><input
+        type="checkbox"
+        .checked=${singleKeys}
+        @change=${(event: Event) => setKeys((event.target as HTMLInputElement).checked)}
+      />
+      Single keys are shortcuts</label
+    >`;
+}
+
+export function spanTold(meta: Meta): string {
+  if (!meta.first || !meta.last) return "";
+  return duration(Date.parse(meta.last) - Date.parse(meta.first)).replace(/\.\d+$/, "");
+}

@@ -1,0 +1,333 @@
+/** The bars above and below the rows. */
+
+import { html, nothing, type TemplateResult } from "lit/html.js";
+import { visible } from "./ansi";
+import type { Meta, Params, Problem } from "./api";
+import type { Command } from "./keys";
+import { type Filters, NO_FILTERS, withAttempt } from "./link";
+import { bytes, many, spanTold } from "./panels";
+import type { Prefs } from "./prefs";
+import type { Search } from "./search";
+import { type Clock, isZone, TIME_MODES } from "./times";
+import { FilteredView, isFiltered, type View } from "./view";
+
+export interface Actions {
+  search(q: string, regex: boolean, back: boolean): void;
+  cancel(): void;
+  run(command: Command): void;
+  filter(filters: Filters): void;
+  prefs(change: Partial<Prefs>): void;
+  sources(): void;
+  say(text: string): void;
+}
+
+export interface Shown {
+  readonly meta: Meta | undefined;
+  readonly home: string | null;
+  readonly prefs: Prefs;
+  readonly filters: Filters;
+  readonly search: Search | null;
+  readonly hit: number;
+  readonly clock: Clock;
+  readonly following: boolean;
+  readonly offline: Problem | null;
+  readonly row: number;
+  readonly seq: number | null;
+  readonly view: View;
+  readonly attempts: readonly string[];
+  raw(params: Params): string;
+  pageOf(id: string): string;
+  readonly act: Actions;
+}
+
+const TIME_NAMES: Readonly<Record<string, string>> = {
+  utc: "UTC",
+  local: "Local",
+  since: "Since start",
+  off: "Off",
+};
+
+export function toolbar(shown: Shown): TemplateResult {
+  const { meta, home, act } = shown;
+  const parts = (meta?.id ?? "").split("/");
+  return html`<header class="bar">
+    ${home === null ? nothing : html`<a class="button quiet home" href=${home || "."} title="All logs">Logs</a>`}
+    <h1 title=${visible(meta?.id ?? "")}>
+      ${parts.map((part, at) => html`${at ? html`<span class="slash">/</span>` : nothing}<span>${visible(part)}</span>`)}
+    </h1>
+    ${meta ? stateShown(meta.state, meta.state_detail) : nothing} ${attempts(shown)}
+    ${searchBox(shown)}
+    <label class="sr" for="level">Least level</label>
+    <select
+      id="level"
+      title="Least level (1-5)"
+      .value=${shown.filters.level}
+      @change=${(event: Event) => act.filter({ ...shown.filters, level: (event.target as HTMLSelectElement).value })}
+    >
+      ${["", "debug", "info", "warning", "error", "critical"].map(
+        (level) =>
+          html`<option value=${level} ?selected=${level === shown.filters.level}>${level ? `≥ ${level}` : "All levels"}</option>`,
+      )}
+    </select>
+    ${menu("filters", filterName(shown.filters), () => filterForm(shown))}
+    ${menu("looks", "View", () => lookForm(shown))} ${menu("download", "Download", () => downloads(shown))}
+    <button class="quiet" title="Keys (?)" aria-label="Keys and help" @click=${() => act.run("help")}>?</button>
+  </header>`;
+}
+
+export function stateShown(state = "unknown", detail = ""): TemplateResult {
+  const names: Record<string, string> = { unknown: "state unknown", ended: "ended" };
+  return html`<span class="state ${state}" title=${detail}>${names[state] ?? state}${detail ? ` · ${detail}` : ""}</span>`;
+}
+
+function attempts({ meta, attempts: tries, pageOf }: Shown): unknown {
+  if (tries.length < 2 || !meta) return nothing;
+  const now = /attempt=(\d+)\.log$/.exec(meta.id)?.[1];
+  const go = (event: Event): void => {
+    const other = withAttempt(meta.id, (event.target as HTMLSelectElement).value);
+    if (other !== null) location.assign(pageOf(other));
+  };
+  return html`<label class="sr" for="try">Try</label>
+    <select id="try" @change=${go}>
+      ${tries.map((each) => html`<option value=${each} ?selected=${each === now}>Try ${each}</option>`)}
+    </select>`;
+}
+
+function searchBox({ search, hit, meta, act }: Shown): TemplateResult {
+  const input = (event: Event): HTMLInputElement =>
+    (event.currentTarget as HTMLElement).closest(".search")!.querySelector(".query")!;
+  const regex = (event: Event): boolean =>
+    (event.currentTarget as HTMLElement).closest(".search")!.querySelector(".regex")!.getAttribute("aria-pressed") ===
+    "true";
+  const go = (event: Event, back = false): void => act.search(input(event).value, regex(event), back);
+  return html`<div class="search" role="search">
+    <input
+      class="query"
+      type="search"
+      aria-label="Search"
+      placeholder="Search  /"
+      .value=${search?.wanted.q ?? ""}
+      @keydown=${(event: KeyboardEvent) => {
+        if (event.key !== "Enter") return;
+        event.preventDefault();
+        go(event, event.shiftKey);
+      }}
+    />
+    <button
+      class="regex quiet"
+      aria-pressed=${String(search?.wanted.regex ?? false)}
+      aria-label="Regular expression"
+      title="Regular expression"
+      @click=${(event: Event) => {
+        const button = event.currentTarget as HTMLElement;
+        button.setAttribute("aria-pressed", String(button.getAttribute("aria-pressed") !== "true"));
+        input(event).focus();
+      }}
+    >
+      .*
+    </button>
+    ${search === null ? nothing : html`<span class="count">${found(search, hit, meta)}</span>`}
+    ${
+      search?.running
+        ? html`<button class="quiet" aria-label="Cancel the search" title="Cancel (Esc)" @click=${act.cancel}>✕</button>`
+        : nothing
+    }
+    ${
+      search?.hits.length
+        ? html`<button class="quiet" aria-label="Previous hit" title="Previous (N)" @click=${() => act.run("previousHit")}>↑</button
+            ><button class="quiet" aria-label="Next hit" title="Next (n)" @click=${() => act.run("nextHit")}>↓</button>`
+        : nothing
+    }
+  </div>`;
+}
+
+/** `12 of ≥ 4,310, 37 %`. */
+function found(search: Search, hit: number, meta: Meta | undefined): string {
+  if (search.problem) return search.problem.message;
+  const count = search.hits.length.toLocaleString("en");
+  const least = search.whole ? "" : "≥ ";
+  const part = Math.floor((100 * search.seenLines) / Math.max(1, meta?.lines.count ?? 1));
+  const progress = search.running ? `, ${Math.min(99, part)} %` : search.whole ? "" : ", stopped";
+  if (!search.hits.length) return search.running ? `none yet${progress}` : search.whole ? "no hits" : `none${progress}`;
+  return `${hit ? `${hit.toLocaleString("en")} of ` : ""}${least}${count}${progress}`;
+}
+
+/** A menu whose content is there while it is open. */
+function menu(name: string, title: string, content: () => TemplateResult): TemplateResult {
+  const toggled = (event: Event): void => {
+    const details = event.currentTarget as HTMLDetailsElement;
+    const host = (details.getRootNode() as ShadowRoot).host as HTMLElement & { requestUpdate(): void };
+    host.requestUpdate();
+  };
+  const left = (event: FocusEvent): void => {
+    const details = event.currentTarget as HTMLDetailsElement;
+    const to = event.relatedTarget as Node | null;
+    if (to !== null && !details.contains(to)) details.open = false;
+  };
+  return html`<details class="menu ${name}" @toggle=${toggled} @focusout=${left}>
+    <summary class="button">${title}</summary>
+    <div class="sheet" tabindex="-1">${content()}</div>
+  </details>`;
+}
+
+function filterName(filters: Filters): string {
+  const count = [filters.text, filters.since || filters.until, filters.sources.length].filter(Boolean).length;
+  return count ? `Filter · ${count}` : "Filter";
+}
+
+function filterForm({ filters, meta, act }: Shown): TemplateResult {
+  const apply = (event: SubmitEvent): void => {
+    event.preventDefault();
+    const given = new FormData(event.target as HTMLFormElement);
+    const get = (name: string): string => String(given.get(name) ?? "").trim();
+    const chosen = given.getAll("source").map(String);
+    const all = meta?.sources.length ?? 0;
+    act.filter({
+      ...filters,
+      text: get("text"),
+      since: get("since"),
+      until: get("until"),
+      sources: chosen.length === all ? [] : chosen,
+    });
+    (event.target as HTMLElement).closest("details")!.open = false;
+  };
+  const sources = (meta?.sources ?? []).slice(0, 50);
+  const isOn = (name: string): boolean => !filters.sources.length || filters.sources.includes(name);
+  return html`<form @submit=${apply}>
+    <label>Records that contain <input name="text" .value=${filters.text} /></label>
+    <label>From <input name="since" placeholder="12:34 · 15m · 2024-11-20 12:34" .value=${filters.since} /></label>
+    <label>Until <input name="until" .value=${filters.until} /></label>
+    ${
+      sources.length > 1
+        ? html`<fieldset>
+            <legend>Sources</legend>
+            ${sources.map(
+              ({ name }) => html`<label class="check"
+                ><input type="checkbox" name="source" value=${name} .checked=${isOn(name)} />${visible(name)}</label
+              >`,
+            )}
+          </fieldset>`
+        : nothing
+    }
+    <div class="buttons">
+      <button>Apply</button>
+      <button type="button" @click=${() => act.filter(NO_FILTERS)}>Show everything</button>
+    </div>
+  </form>`;
+}
+
+function lookForm({ prefs, clock, act }: Shown): TemplateResult {
+  const named = TIME_MODES.includes(prefs.time) ? "" : prefs.time;
+  const zone = (event: Event): void => {
+    const wanted = (event.target as HTMLInputElement).value.trim();
+    if (isZone(wanted)) act.prefs({ time: wanted });
+    else if (wanted) act.say(`There is no time zone ${wanted}: it is a name such as Europe/Zurich.`);
+  };
+  const check = (
+    name: "wrap" | "source" | "keys",
+    text: string,
+    key: string,
+  ): TemplateResult => html`<label class="check"
+    ><input
+      type="checkbox"
+      .checked=${prefs[name]}
+      @change=${(event: Event) => act.prefs({ [name]: (event.target as HTMLInputElement).checked })}
+    />
+    ${text} ${key ? html`<kbd>${key}</kbd>` : nothing}</label
+  >`;
+  const choice = (
+    title: string,
+    options: readonly (readonly [string, string])[],
+    now: string,
+    set: (value: string) => void,
+  ) =>
+    html`<div class="choice" role="group" aria-label=${title}>
+      <span>${title}</span>
+      ${options.map(
+        ([value, name]) =>
+          html`<button aria-pressed=${String(value === now)} @click=${() => set(value)}>${name}</button>`,
+      )}
+    </div>`;
+  return html`${choice(
+    "Time",
+    TIME_MODES.map((mode) => [mode, TIME_NAMES[mode]!] as const),
+    prefs.time,
+    (time) => act.prefs({ time }),
+  )}
+    <label>Time zone <input placeholder="Europe/Zurich" .value=${named} @change=${zone} /></label>
+    <p class="dim">Now: ${clock.name}</p>
+    <label
+      >Mark silences of seconds
+      <input
+        type="number"
+        min="0"
+        max="86400"
+        .value=${String(prefs.gapS)}
+        @change=${(event: Event) => act.prefs({ gapS: Math.max(0, Number((event.target as HTMLInputElement).value) || 0) })}
+    /></label>
+    ${check("wrap", "Wrap long lines", "w")} ${check("source", "Show sources", "s")}
+    ${check("keys", "Single keys are shortcuts", "")}
+    ${choice(
+      "Theme",
+      [
+        ["", "System"],
+        ["light", "Light"],
+        ["dark", "Dark"],
+      ],
+      prefs.theme,
+      (theme) => act.prefs({ theme: theme as Prefs["theme"] }),
+    )}`;
+}
+
+function downloads({ raw, filters, meta }: Shown): TemplateResult {
+  const { level, sources, text, since, until } = filters;
+  const chosen: Params = { level, source: sources, q: text, since, until };
+  const link = (title: string, params: Params): TemplateResult =>
+    html`<a class="button" href=${raw(params)} download>${title}</a>`;
+  return html`<div class="links">
+    ${link(`Whole log, as written${meta ? ` (${bytes(meta.bytes)})` : ""}`, {})} ${link("Whole log, gzip", { pack: "gzip" })}
+    ${isFiltered(filters) ? html`${link("What is shown", chosen)} ${link("What is shown, gzip", { ...chosen, pack: "gzip" })}` : nothing}
+    ${
+      (meta?.sources.length ?? 0) > 1
+        ? meta!.sources.slice(0, 20).map((source) => link(`Only ${visible(source.name)}`, { source: source.name }))
+        : nothing
+    }
+  </div>`;
+}
+
+export function footer(shown: Shown): TemplateResult {
+  const { meta, act, clock, view } = shown;
+  return html`<footer class="bar low">
+    <span class="where">${where(shown)}</span>
+    <span class="space"></span>
+    ${shown.offline ? html`<span class="offline" role="alert">Connection lost · trying again</span>` : nothing}
+    ${
+      meta && !meta.lines.exact && meta.index.total_bytes
+        ? html`<span>counting lines, ${Math.floor((100 * meta.index.done_bytes) / meta.index.total_bytes)} %</span>`
+        : nothing
+    }
+    ${view instanceof FilteredView && !view.whole ? html`<span>filtering, ${view.percent(meta?.lines.count ?? 0)} %</span>` : nothing}
+    ${meta ? html`<button class="quiet" @click=${act.sources}>${sourcesTold(meta)}</button>` : nothing}
+    <span>${bytes(meta?.bytes ?? null)}</span>
+    <button class="quiet" title="Times (t)" @click=${() => act.run("time")}>${clock.name}</button>
+    <button class="quiet follow" aria-pressed=${String(shown.following)} title="Follow the end (F)" @click=${() => act.run("follow")}>
+      ${shown.following ? "Following" : "Follow"}
+    </button>
+  </footer>`;
+}
+
+function where({ meta, seq, row, view, filters }: Shown): string {
+  if (!meta) return "";
+  const lines = meta.lines.count.toLocaleString("en");
+  const line = seq === null || !view?.count ? "" : `Line ${(seq + 1).toLocaleString("en")} of `;
+  const span = spanTold(meta);
+  if (!isFiltered(filters)) return `${line}${meta.lines.exact ? "" : "≥ "}${lines}${span ? ` · ${span}` : ""}`;
+  const least = view instanceof FilteredView && !view.whole ? "≥ " : "";
+  const place = seq === null || !view.count ? "" : ` · line ${(seq + 1).toLocaleString("en")}`;
+  return `${(row + 1).toLocaleString("en")} of ${least}${view.count.toLocaleString("en")} shown, of ${lines}${place}`;
+}
+
+function sourcesTold(meta: Meta): string {
+  const bad = meta.sources.filter((source) => source.state !== "ok" || source.gaps.length).length;
+  return `${many(meta.sources.length, "source")}${bad ? `, ${bad} with gaps` : ""}`;
+}
