@@ -46,6 +46,8 @@ const SUMMARY_MS = 2000;
 const PROVISIONAL_ROWS = 200;
 /** More screens of rows than that at once are too fast to read. */
 const TOO_FAST_SCREENS = 4;
+/** What is wrong then stays wrong. */
+const FATAL = new Set(["no-such-log", "not-signed-in", "not-allowed"]);
 const LEVEL_KEYS = ["", "info", "warning", "error", "critical"];
 
 type PanelName = "" | "record" | "sources";
@@ -273,11 +275,12 @@ export class TaskLog extends Element {
   }
 
   #setOffline(problem: Problem | null): void {
-    if (problem?.status === 401 || problem?.status === 403 || problem?.status === 404) {
+    if (problem && FATAL.has(problem.type)) {
       this.#fatal = problem;
       this.#tail?.close();
     } else if (this.#offline === null && problem === null) return;
-    this.#offline = problem;
+    if (problem && problem.retryMs === null) this.#say(problem.message, true);
+    this.#offline = problem?.retryMs === null ? null : problem;
     this.requestUpdate();
   }
 
