@@ -114,6 +114,8 @@ class Merger:
     def take(self, max_bytes: int) -> bytes: ...  # b"": something is wanted first, or all is done
     @property
     def done(self) -> bool: ...
+    @property
+    def resumable(self) -> bool: ...  # not within a record in pieces, nor an instant at which sources are compared
     def positions(self) -> list[int]: ...  # per source: byte offset up to which all has been given out
     def stats(self) -> Stats: ...
     def take_index(self) -> bytes: ...  # encoded index entries made since the last call

@@ -245,6 +245,15 @@ class Followed:
         """Return counts so far, in all and by source."""
         return self._merger.stats()
 
+    @property
+    def resumable(self) -> bool:
+        """Whether what goes on from ``cursor()`` gives exactly the rest.
+
+        It does not within an instant at which sources are compared, which is in several blocks if it is larger than
+        one, or not read yet: a duplicate may be shown then. Nor within a record in pieces, whose time it lacks.
+        """
+        return self._merger.resumable
+
     def cursor(self) -> Cursor:
         """Name the place after the last block given out."""
         if self._last_cursor is not None:

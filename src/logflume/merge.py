@@ -288,6 +288,15 @@ class Merged:
         """Make an index entry for this place."""
         self._merger.mark_index()
 
+    @property
+    def resumable(self) -> bool:
+        """Whether what goes on from ``cursor()`` gives exactly the rest.
+
+        It does not within an instant at which sources are compared, which is in several blocks if it is larger than
+        one, or not read yet: a duplicate may be shown then. Nor within a record in pieces, whose time it lacks.
+        """
+        return self._merger.resumable
+
     def cursor(self) -> Cursor:
         """Name the place after the last block given out; a merge that starts there gives what follows."""
         if self._last_cursor is not None:

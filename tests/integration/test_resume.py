@@ -52,6 +52,33 @@ def test_reading_in_parts_gives_the_whole(seed: int, output: Output, tmp_path: P
     assert b"".join(parts) == b"".join(whole(contents).written(output))
 
 
+@pytest.mark.parametrize("output", [Output.TEXT, Output.NDJSON])
+@pytest.mark.parametrize("seed", range(10))
+def test_parts_may_end_wherever_a_merge_is_resumable(seed: int, output: Output, tmp_path: Path) -> None:
+    """With blocks of one record, which end within instants that sources share, no duplicate is shown after all."""
+    luck = Random(seed)
+    contents = random_log(seed, 300, odd=ENDED)
+    sources: list[Source] = [put(tmp_path / f"{number}.log", content) for number, content in enumerate(contents)]
+    how = How(output=output)
+    parts: list[bytes] = []
+    cursor, ended = None, False
+    within = 0
+    while not ended:
+        with iter_merged(sources, how, start=cursor, block_bytes=1) as merged:
+            left = luck.randrange(1, 9)
+            while left > 0 or not merged.resumable:
+                within += not merged.resumable
+                block = next(merged, b"")
+                parts.append(block)
+                left -= 1
+                if not block:
+                    ended = True
+                    break
+            cursor = merged.cursor()
+    assert within or len(sources) == 1
+    assert b"".join(parts) == b"".join(whole(contents).written(output))
+
+
 def put(path: Path, content: bytes) -> LocalSource:
     """Write a file and name it as a source."""
     path.write_bytes(content)

@@ -336,6 +336,12 @@ impl<B: AsRef<[u8]>> Merger<B> {
         self.inputs.iter().map(|input| input.given_floor).collect()
     }
 
+    /// Whether a merge resumed here knows all that this one does: it is not within a record that comes in pieces,
+    /// nor within an instant at which sources are compared.
+    pub fn resumable(&self) -> bool {
+        self.unfinished.is_none() && (self.inputs.is_empty() || !self.instant.covers(self.tree.key(self.tree.winner())))
+    }
+
     /// What has come out so far.
     pub fn given(&self) -> Given {
         self.given
@@ -525,7 +531,7 @@ impl<B: AsRef<[u8]>> Merger<B> {
             Some(index) => self.given.source_bytes >= index.marked_bytes() + self.options.index_every_bytes,
             None => false,
         };
-        if due && !self.instant.covers(self.tree.key(self.tree.winner())) && self.unfinished.is_none() {
+        if due && self.resumable() {
             self.mark_index();
         }
     }

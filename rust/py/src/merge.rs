@@ -289,6 +289,11 @@ impl Merger {
     }
 
     #[getter]
+    fn resumable(&self, py: Python<'_>) -> bool {
+        self.lock_briefly(py).resumable()
+    }
+
+    #[getter]
     fn done(&self, py: Python<'_>) -> bool {
         self.lock_briefly(py).done()
     }

@@ -43,6 +43,8 @@ MAX_FOLLOWS = 256
 """Logs that are followed at once, by any number of viewers."""
 
 _WAIT_S = 1.0
+_HOLD_S = 2 * SETTLE_S
+_PIECE_BYTES = 4 * BLOCK_BYTES
 _MAX_PACE_S = 0.1
 _PACE_S_A_VIEWER = 5e-5
 _OVERTAKEN_S = 10.0
@@ -165,7 +167,7 @@ class _Shared:
             _read_to_end(followed)
             self._tell(self._begin, followed.cursor())
             told = 0
-            while not stopped and (block := followed.read_block(_WAIT_S)) is not None:
+            while not stopped and (block := _read_piece(followed)) is not None:
                 cursor = followed.cursor()
                 token = cursor.token(key=self._key, log_id=self._log.id) if block else ""
                 gaps = followed.gaps
@@ -265,6 +267,18 @@ def _read_to_end(followed: Followed) -> None:
     deadline_s = time.monotonic() + _BEGIN_S
     while time.monotonic() < deadline_s and followed.read_block(2 * SETTLE_S):
         pass
+
+
+def _read_piece(followed: Followed) -> bytes | None:
+    """Read what comes, up to a place from which can be gone on, if one comes soon; None at the end."""
+    block = followed.read_block(_WAIT_S)
+    size = len(block or b"")
+    blocks = [block or b""]
+    while block and not followed.resumable and size < _PIECE_BYTES:
+        block = followed.read_block(_HOLD_S)
+        blocks.append(block or b"")
+        size += len(blocks[-1])
+    return None if block is None and not size else b"".join(blocks)
 
 
 class _Viewer:

@@ -42,12 +42,16 @@ BLOCK_BYTES = 256 * 1024
 """Bytes that are handed on at a time."""
 
 _MARK_EVERY_BYTES = 1024 * 1024  # so many bytes come between two cursors
+_FIRST_MARK_BYTES = 64 * 1024  # frames: from here on it doubles, so that short connections get on, too
 _MARK_SHARE = 16  # a cursor, which grows with the number of sources, comes with so many times its own bytes
 _MARK_SOON_S = 0.1  # frames: lines wait no longer for their cursor
 _MARK_ANYWAY_S = 5.0  # frames: where nothing passes a filter, how far it was read is told as often
 
 PAGE_BYTES = 8 * 1024 * 1024
 """A page of JSON ends here, at the end of a record, if not before."""
+
+MAX_PUT_OFF_BYTES = 32 * 1024 * 1024
+"""So long is a cursor put off within one instant at which several sources are compared, or one record in pieces."""
 
 _NO_LIMIT = 2**63
 
@@ -201,16 +205,16 @@ class Reading:
 
     def _limited(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
         limit, records_left = self._wanted.limit or _NO_LIMIT, self._wanted.records or _NO_LIMIT
-        lines = size = given = 0
+        lines = size = given = surplus = 0
         gathered: list[bytes] = []
         for block in blocks:
             lines += max(1, block.count(b"\n")) if block else 0
             records_left -= bool(block)
             gathered.append(block)
             size += len(block)
-            is_full = (
-                lines >= limit or not records_left or (self._wanted.media is Media.JSON and given + size >= PAGE_BYTES)
-            )
+            surplus += len(block) if lines >= limit else 0
+            is_full = (lines >= limit and self._can_end(surplus)) or not records_left
+            is_full |= self._wanted.media is Media.JSON and given + size >= PAGE_BYTES
             if not block or size >= BLOCK_BYTES or is_full:
                 yield b"".join(gathered)
                 gathered.clear()
@@ -219,6 +223,15 @@ class Reading:
             if is_full:
                 return
         yield b"".join(gathered)
+
+    def _can_go_on(self, put_off_bytes: int) -> bool:
+        """Whether what goes on here gives exactly the rest, or this has been waited for long enough."""
+        return self._blocks.resumable or put_off_bytes >= MAX_PUT_OFF_BYTES
+
+    def _can_end(self, surplus_bytes: int) -> bool:
+        """Whether a limit may end it here: not where whoever goes on from its cursor would be shown something twice."""
+        tells_cursor = self._wanted.media in {Media.JSON, Media.FRAMES} or self._wanted.marks
+        return not tells_cursor or self._blocks.resumable or surplus_bytes >= BLOCK_BYTES
 
     def _page(self) -> Iterator[bytes]:
         yield b'{"lines":['
@@ -238,17 +251,18 @@ class Reading:
     # frames
 
     def _framed(self) -> Iterator[bytes]:
-        marked_s = float("-inf")  # the first lines come at once
-        due_bytes = _MARK_EVERY_BYTES
+        marked_s = time.monotonic() - _MARK_SOON_S  # the first lines come at once
+        due_bytes = _FIRST_MARK_BYTES
         for block in self._lines():
             yield from self._new_gaps()
             self._unmarked_bytes += len(block)
             waited_s = time.monotonic() - marked_s
-            is_due = self._unmarked_bytes >= due_bytes or waited_s >= _MARK_ANYWAY_S
-            if is_due or (self._unmarked_bytes and waited_s >= _MARK_SOON_S):
+            is_late = waited_s >= (_MARK_SOON_S if self._unmarked_bytes else _MARK_ANYWAY_S)
+            if (is_late or self._unmarked_bytes >= due_bytes) and self._can_go_on(self._unmarked_bytes):
                 mark = self._mark()
                 yield frames.lines_told(block) + mark if block else mark
-                marked_s, due_bytes = time.monotonic(), max(_MARK_EVERY_BYTES, _MARK_SHARE * len(mark))
+                marked_s = time.monotonic()
+                due_bytes = max(min(2 * due_bytes, _MARK_EVERY_BYTES), _MARK_SHARE * len(mark))
             elif block:
                 yield frames.lines_told(block)
         yield from self._new_gaps()
@@ -269,11 +283,12 @@ class Reading:
     def _dressed(self, block: bytes) -> Iterator[bytes]:
         yield from self._new_gaps()
         self._unmarked_bytes += len(block)
-        is_due = self._unmarked_bytes >= _MARK_EVERY_BYTES
+        can_go_on = self._can_go_on(self._unmarked_bytes)
+        is_due = self._unmarked_bytes >= _MARK_EVERY_BYTES and can_go_on
         if is_due:
             self._unmarked_bytes = 0
         if self._wanted.media is Media.EVENTS:
-            yield event(block, self.cursor())
+            yield event(block, self.cursor() if can_go_on else None)
         elif self._wanted.marks and is_due:
             yield block + control("cursor", self.cursor())
         else:
