@@ -8,6 +8,7 @@ The public names, each explained where it lives:
     Source, Reader, Log, Catalog, Sink        abc
     LocalSource                               sources.local
     FolderCatalog, log_of_paths               catalog
+    Client, AsyncClient                       client
     Level, Output, Dedup, Gap, …              records
     LogflumeError and all others              errors
 
@@ -21,14 +22,20 @@ if TYPE_CHECKING:
     from logflume._core import __version__
     from logflume.abc import Catalog, Log, Reader, Sink, Source
     from logflume.catalog import FolderCatalog, log_of_paths
+    from logflume.client import AsyncClient, Client
     from logflume.cursor import Cursor
     from logflume.errors import (
         BadCursor,
         BadPattern,
         CursorExpired,
+        ForeignServer,
         IndexInvalid,
         LogflumeError,
         LogNotFound,
+        NotAllowed,
+        ServerRefused,
+        ServerUnreachable,
+        SignInNeeded,
         SinkRefused,
         SourceFailed,
         SpoolFull,
@@ -39,13 +46,16 @@ if TYPE_CHECKING:
     from logflume.records import Dedup, Gap, GapReason, Identity, Level, Output, Position, SourceReport
 
 __all__ = [
+    "AsyncClient",
     "BadCursor",
     "BadPattern",
     "Catalog",
+    "Client",
     "Cursor",
     "CursorExpired",
     "Dedup",
     "FolderCatalog",
+    "ForeignServer",
     "Gap",
     "GapReason",
     "How",
@@ -55,9 +65,13 @@ __all__ = [
     "Log",
     "LogNotFound",
     "LogflumeError",
+    "NotAllowed",
     "Output",
     "Position",
     "Reader",
+    "ServerRefused",
+    "ServerUnreachable",
+    "SignInNeeded",
     "Sink",
     "SinkRefused",
     "Source",
@@ -86,16 +100,25 @@ _HOME = {
         "FolderCatalog",
         "log_of_paths",
     ),
+    "logflume.client": (
+        "AsyncClient",
+        "Client",
+    ),
     "logflume.cursor": ("Cursor",),
     "logflume.errors": (
         "BadCursor",
         "BadPattern",
         "CursorExpired",
+        "ForeignServer",
         "IndexInvalid",
         "LogflumeError",
         "LogNotFound",
-        "SourceFailed",
+        "NotAllowed",
+        "ServerRefused",
+        "ServerUnreachable",
+        "SignInNeeded",
         "SinkRefused",
+        "SourceFailed",
         "SpoolFull",
         "UsageError",
     ),

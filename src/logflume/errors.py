@@ -11,7 +11,12 @@
     ├── SinkRefused         a sink did not take a block: offer it again, after .retry_after_s
     ├── SpoolFull           the spool's disk bound was reached under WhenFull.FAIL
     ├── IndexInvalid        an index does not fit its log any more; it is thrown away and built anew
-    └── LogNotFound         no log of that name; .near names the closest ones
+    ├── LogNotFound         no log of that name; .near names the closest ones
+    ├── ServerUnreachable   no answer from a log server, or none any more; .cursor goes on
+    ├── ServerRefused       a log server answers, but not this; .status, .retry_after_s, .cursor
+    │   ├── SignInNeeded    it wants a token that counts
+    │   └── NotAllowed      the token does not cover that log
+    └── ForeignServer       what answers is no log server, or its answers are changed on their way
 """
 
 from __future__ import annotations
@@ -102,3 +107,60 @@ class LogNotFound(LogflumeError):
         self.near = tuple(near)
         hint = f" Nearest: {', '.join(self.near)}." if self.near else ""
         super().__init__(f"no log named {name!r}.{hint}")
+
+
+class ServerUnreachable(LogflumeError):
+    """A log server cannot be reached, or has not been for as long as is waited for it.
+
+    Nothing is lost: ``.cursor`` is the place after all that was given out (None: from where it was asked for).
+    """
+
+    def __init__(self, address: str, reason: str, *, cursor: str | None = None) -> None:
+        self.address = address
+        self.reason = reason
+        self.cursor = cursor
+        super().__init__(f"{address} cannot be reached: {reason}")
+
+
+class ServerRefused(LogflumeError):
+    """A log server does not answer what was asked.
+
+    Attributes:
+        status: of HTTP.
+        type: its stable word for the reason, such as ``too-many``; "" if it gave none.
+        retry_after_s: when it wants to be asked again, if it said so.
+        cursor: the place after all that was given out; None: from where it was asked for.
+    """
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        status: int,
+        type: str = "",  # noqa: A002 - as in the answer
+        retry_after_s: float | None = None,
+        cursor: str | None = None,
+    ) -> None:
+        self.detail = detail
+        self.status = status
+        self.type = type
+        self.retry_after_s = retry_after_s
+        self.cursor = cursor
+        super().__init__(detail)
+
+
+class SignInNeeded(ServerRefused):
+    """The server wants to know who asks: give a token that counts, in ``LOGFLUME_TOKEN`` or in a file."""
+
+
+class NotAllowed(ServerRefused):
+    """The token does not cover that log; whoever gave it can make one that does."""
+
+
+class ForeignServer(LogflumeError):
+    """What answers at this address is no log server, or something in between changes what it says."""
+
+    def __init__(self, address: str, detail: str) -> None:
+        self.address = address
+        self.detail = detail
+        super().__init__(f"{address}: {detail}")

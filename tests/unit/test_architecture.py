@@ -29,11 +29,11 @@ LAYERS: list[set[str]] = [
     {"sources"},
     {ENGINE},
     {"executors", "ship"},
-    {"serve", "fleet"},
+    {"serve", "client", "fleet"},
     {"airflow", "cli", "__main__"},
 ]
 # The outermost packages know nothing of each other.
-STRANGERS = [{"serve", "fleet"}, {"airflow", "cli"}, {"executors", "ship"}]
+STRANGERS = [{"serve", "fleet"}, {"serve", "client"}, {"airflow", "cli"}, {"executors", "ship"}]
 
 # Where a library may be imported, by module prefix. A library that is not here has no place yet: give it one.
 HOMES: dict[str, tuple[str, ...]] = {
@@ -42,7 +42,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "botocore": ("ship.sinks.cloudwatch",),
     "click": ("cli",),
     "fastapi": ("serve",),
-    "httpx": ("sources.logserver",),
+    "httpx": ("client", "sources.logserver"),
     "jwt": ("serve",),
     "kubernetes": ("sources.cluster",),
     "obstore": ("ship.sinks.objectstore", "sources.objectstore"),

@@ -1,0 +1,446 @@
+"""The client for an event loop.
+
+Holds: what one answer is being read of, and one step of it (``asking``). Nothing runs but while something is asked.
+Plan:  a question (``asking``) is asked until it is answered; between two tries it waits (``patience``). Here is only
+       what touches the network, and ``sync`` is the same for threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
+
+import httpx
+
+from logflume.client.address import API, log_path
+from logflume.client.answers import MAX_PROBLEM_BYTES, Failure, Hit, unreachable
+from logflume.client.asking import Blocks, BrokenOff, Hits, params_of
+from logflume.client.connecting import (
+    JSON,
+    MAX_ANSWER_BYTES,
+    TIMEOUT_S,
+    BrokenAnswer,
+    Options,
+    check_answer,
+    failure_of,
+    is_ok,
+    json_object,
+    name_place,
+    refused,
+    which_params,
+)
+from logflume.client.patience import GIVE_UP_S, Patience
+from logflume.errors import UsageError
+from logflume.records import Output
+
+if TYPE_CHECKING:
+    import os
+    import ssl
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
+    from types import TracebackType
+
+    from typing_extensions import Self, Unpack
+
+    from logflume.client.answers import LogEntry, Meta, Page, Place, Rows, Summary
+    from logflume.client.asking import Asking, Params
+    from logflume.client.connecting import Which
+    from logflume.errors import LogflumeError
+    from logflume.records import Gap
+
+T = TypeVar("T")
+
+_TRY = (httpx.RequestError, BrokenAnswer, BrokenOff)
+
+
+class AsyncAsker:
+    """One server, and the connections to it. One event loop asks."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.met = False
+        self._http = httpx.AsyncClient(**options.for_httpx())
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._http.aclose()
+
+    async def ask(self, path: str, params: Params) -> dict[str, Any]:
+        """Ask for an object until it is answered."""
+        patience = Patience(self.options.give_up_s, met=self.met)
+        while True:
+            try:
+                return await self._ask_once(path, params)
+            except _TRY as error:
+                failure = failure_of(self.options.base, error)
+            await self.wait(patience, failure)
+
+    async def _ask_once(self, path: str, params: Params) -> dict[str, Any]:
+        async with self.opened(path, params, JSON) as answer:
+            check_answer(self.options.base, answer, JSON)
+            body = await _read(answer, MAX_ANSWER_BYTES)
+        return json_object(self.options.base, body)
+
+    @contextlib.asynccontextmanager
+    async def opened(self, path: str, params: Params, accept: str) -> AsyncIterator[httpx.Response]:
+        """Ask once; leave the body to be read.
+
+        Raises:
+            BrokenAnswer: it is refused.
+            httpx.RequestError: the network.
+        """
+        if self._http.is_closed:
+            raise UsageError("this client is closed")
+        headers = self.options.headers(accept)
+        async with self._http.stream("GET", self.options.base + path, params=tuple(params), headers=headers) as answer:
+            if not is_ok(answer):
+                body = b"" if answer.is_redirect else await _read(answer, MAX_PROBLEM_BYTES)
+                raise refused(self.options.base, answer, body)
+            self.met = True
+            yield answer
+
+    async def wait(self, patience: Patience, failure: Failure) -> None:
+        """Wait for the next try.
+
+        Raises:
+            LogflumeError: there is none.
+        """
+        if self.options.is_renewed(failure):
+            return
+        wait_s = patience.wait_s(failure)
+        if self.options.on_wait is not None:
+            self.options.on_wait(failure.error, wait_s)
+        await asyncio.sleep(wait_s)
+
+
+async def _read(answer: httpx.Response, most_bytes: int) -> bytes:
+    """Return the body of an answer, or a little more than ``most_bytes`` of it."""
+    pieces, size = [], 0
+    async for piece in answer.aiter_bytes():
+        pieces.append(piece)
+        size += len(piece)
+        if size > most_bytes:
+            break
+    return b"".join(pieces)
+
+
+class AsyncClient:
+    """A log server, as ``Client``, for one event loop. An asynchronous context manager.
+
+    Every method may raise, beside what it says itself:
+        ServerUnreachable: nobody answers, or not any more after ``give_up_s`` of trying.
+        SignInNeeded, NotAllowed, ServerRefused: it answers, but not with that.
+        ForeignServer: what is there is no log server.
+        LogNotFound: with the nearest names.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        token: str | None = None,
+        token_file: str | os.PathLike[str] | None = None,
+        ca_file: str | os.PathLike[str] | None = None,
+        tls: ssl.SSLContext | None = None,
+        timeout_s: float = TIMEOUT_S,
+        give_up_s: float = GIVE_UP_S,
+        compress: bool = False,
+        on_wait: Callable[[LogflumeError, float], None] | None = None,
+    ) -> None:
+        """Name a server; nothing is sent yet.
+
+        Args:
+            address: ``https://logs.example.com``, with the path that a proxy serves it under, if there is one.
+            token: says who asks. Without it and ``token_file``: what LOGFLUME_TOKEN is, or the file that
+                LOGFLUME_TOKEN_FILE names.
+            token_file: a file with the token; it is read again when the server refuses it.
+            ca_file: certificates (PEM) that count, instead of those that this system trusts.
+            tls: everything else about TLS, such as a certificate of our own.
+            timeout_s: a connection on which nothing comes for so long is cut, and made again.
+            give_up_s: after so long without getting on, what went wrong is raised.
+            compress: have answers compressed: for slow networks.
+            on_wait: is told what went wrong, and for how many seconds it waits before it tries again.
+
+        Raises:
+            UsageError: an address, token or certificate that cannot be used.
+        """
+        options = Options.of(
+            address,
+            token=token,
+            token_file=token_file,
+            ca_file=ca_file,
+            tls=tls,
+            timeout_s=timeout_s,
+            give_up_s=give_up_s,
+            compress=compress,
+            on_wait=on_wait,
+        )
+        self._asker = AsyncAsker(options)
+
+    @property
+    def address(self) -> str:
+        """That of the server."""
+        return self._asker.options.base
+
+    def __repr__(self) -> str:
+        return f"AsyncClient({self.address!r})"
+
+    # what there is
+
+    async def logs(self, prefix: str = "") -> AsyncIterator[LogEntry]:
+        """Yield the logs whose ids start with ``prefix``, in the order of their ids, asking for a page at a time."""
+        after: str | None = ""
+        while after is not None:
+            page = await self._asker.ask(API, params_of(prefix=prefix, after=after, limit=1000))
+            for entry in page["logs"]:
+                yield entry
+            after = page["after"]
+
+    async def meta(self, log_id: str) -> Meta:
+        """Return what a log is made of: bytes, lines, times, levels, sources, state."""
+        return cast("Meta", await self._asker.ask(log_path(log_id), []))
+
+    # reading
+
+    def stream(
+        self,
+        log_id: str,
+        *,
+        output: Output = Output.NDJSON,
+        follow: bool = False,
+        tail: int | None = None,
+        after: str | None = None,
+        limit: int | None = None,
+        records: int | None = None,
+        **which: Unpack[Which],
+    ) -> AsyncStream:
+        """Read a log; iterate over the result for blocks of whole lines. Nothing is sent before the first one.
+
+        Args:
+            log_id: which one.
+            output: JSON or text; ``Output.NONE``: nothing comes, and ``.lines`` and ``.records`` are counted.
+            follow: go on as it grows, until it ends.
+            tail: begin so many lines before the end.
+            after: go on after a cursor: ``AsyncStream.cursor``, or that of an error.
+            limit: end after so many lines, at the end of a record.
+            records: end after so many records.
+            **which: which records; see ``logflume.client.connecting.Which``.
+
+        Raises:
+            UsageError: they do not go together, or a time is none.
+            BadCursor, CursorExpired, BadPattern: while iterating; as for ``iter_merged``.
+
+        Order:  that of the merge; of a follow that of ``iter_followed``.
+        Loss:   none, and no line twice, however often the connection is cut or the server starts again; what the
+                server cannot read is a Gap in ``.gaps``.
+        Memory: what comes between two cursors: a mebibyte and a record, rarely more.
+        """
+        question = Blocks(
+            self.address,
+            log_id,
+            which_params(**which),
+            output=output,
+            follow=follow,
+            after=after,
+            tail=tail,
+            limit=limit,
+            records=records,
+        )
+        return AsyncStream(self._asker, question)
+
+    async def pages(
+        self, log_id: str, *, after: str | None = None, limit: int = 1000, **which: Unpack[Which]
+    ) -> AsyncIterator[Page]:
+        """Yield a log a page at a time, each with the cursor after it, until its present end."""
+        path, params = log_path(log_id, "stream"), which_params(**which)
+        while True:
+            page = cast("Page", await self._asker.ask(path, params + params_of(after=after, limit=limit)))
+            yield page
+            if page["end"]:
+                return
+            after = page["after"]
+
+    async def rows(self, log_id: str, first: int = 0, n: int = 100) -> Rows:
+        """Return ``n`` lines (at most 1,000) from line ``first`` on; below 0 it counts from the end."""
+        return cast("Rows", await self._asker.ask(log_path(log_id, "rows"), params_of(from_=first, n=n)))
+
+    # finding
+
+    async def locate(
+        self,
+        log_id: str,
+        *,
+        seq: int | None = None,
+        ts: str | None = None,
+        error: Literal["next", "previous"] | None = None,
+        level: Literal["warning", "error", "critical"] = "error",
+    ) -> Place:
+        """Return the place of a line, of a time, or of the ``next`` or ``previous`` error seen from line ``seq``."""
+        params = params_of(seq=seq, ts=ts, error=error, level=level)
+        return cast("Place", await self._asker.ask(log_path(log_id, "locate"), params))
+
+    async def summary(self, log_id: str, buckets: int = 240) -> Summary:
+        """Return counts of records by time and level."""
+        return cast("Summary", await self._asker.ask(log_path(log_id, "summary"), params_of(buckets=buckets)))
+
+    def search(self, log_id: str, *, limit: int | None = None, **which: Unpack[Which]) -> AsyncSearch:
+        """Look for records; iterate over the result for hits, as they are found. Closing it ends the search.
+
+        Where the server ends a search because it has taken long, it goes on from there. Of a log that grows, the
+        ordinals of hits are those of the moment.
+
+        Raises:
+            UsageError: a time or level that is none; the server also refuses a search for nothing.
+        """
+        return AsyncSearch(self._asker, Hits(self.address, log_id, which_params(**which), limit=limit))
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._asker.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+class _Running(Generic[T]):
+    """A question that is being answered: an asynchronous iterator and context manager. One task reads."""
+
+    def __init__(self, asker: AsyncAsker, question: Asking[T]) -> None:
+        self._asker = asker
+        self._question = question
+        self._patience = Patience(asker.options.give_up_s, met=asker.met)
+        self._items = self._iter()
+        self.cuts = 0
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        """Return the next one, waiting for it.
+
+        Raises:
+            StopAsyncIteration: that was all, or this was closed.
+        """
+        return await anext(self._items)
+
+    async def _iter(self) -> AsyncGenerator[T, None]:
+        while not self._question.ended:
+            try:
+                async with contextlib.aclosing(self._try()) as items:
+                    async for item in items:
+                        yield item
+                continue
+            except _TRY as error:
+                failure = failure_of(self._question.address, error)
+            self.cuts += 1
+            name_place(failure, self._question.cursor)
+            await self._asker.wait(self._patience, failure)
+
+    async def _try(self) -> AsyncGenerator[T, None]:
+        """Ask once, and yield what comes of it.
+
+        Raises:
+            BrokenAnswer, BrokenOff, httpx.RequestError: it did not come to an end.
+        """
+        question, place = self._question, self._question.place()
+        async with self._asker.opened(question.path, question.params(), question.accept) as answer:
+            check_answer(question.address, answer, question.accept)
+            self._patience.answered()
+            question.began()
+            packed = "content-encoding" in answer.headers
+            async for data in answer.aiter_bytes() if packed else answer.aiter_raw():
+                for item in question.feed(data):
+                    yield item
+                if question.ended:
+                    return
+                if question.follow:
+                    self._patience.heard()
+                if question.place() != place:
+                    place = question.place()
+                    self._patience.got_on()
+        if not question.complete:
+            raise BrokenAnswer(unreachable(question.address, "it broke off"))
+
+    async def close(self) -> None:
+        """End it, and its connection."""
+        await self._items.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+class AsyncStream(_Running[bytes]):
+    """Blocks of whole lines of a log; see ``AsyncClient.stream``.
+
+    Attributes:
+        cuts: how often it was asked again.
+    """
+
+    _question: Blocks
+
+    def __init__(self, asker: AsyncAsker, question: Blocks) -> None:
+        super().__init__(asker, question)
+
+    @property
+    def cursor(self) -> str | None:
+        """The place after the last block; ``stream(…, after=…)`` goes on there. None before the first one."""
+        return self._question.cursor
+
+    @property
+    def gaps(self) -> list[Gap]:
+        """What is missing so far, each once."""
+        return self._question.gaps
+
+    @property
+    def lines(self) -> int:
+        """Lines so far; of a follow 0."""
+        return self._question.lines
+
+    @property
+    def records(self) -> int:
+        """Records so far; of a follow 0."""
+        return self._question.records
+
+    @property
+    def end(self) -> dict[str, Any]:
+        """What was told at the end: of a follow, the ``state`` of the log and a ``detail``."""
+        return self._question.end
+
+
+class AsyncSearch(_Running[Hit]):
+    """Hits of a search; see ``AsyncClient.search``."""
+
+    _question: Hits
+
+    def __init__(self, asker: AsyncAsker, question: Hits) -> None:
+        super().__init__(asker, question)
+
+    @property
+    def seq(self) -> int:
+        """How many lines have been searched."""
+        return self._question.seq
+
+    @property
+    def bytes_read(self) -> int:
+        """How much the server has read for it."""
+        return self._question.bytes_read
+
+    @property
+    def whole(self) -> bool:
+        """Whether all was searched."""
+        return self._question.whole
+
+    @property
+    def gaps(self) -> list[Gap]:
+        """What was missing."""
+        return self._question.gaps
