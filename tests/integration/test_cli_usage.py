@@ -17,7 +17,23 @@ from tests.integration.command import COMMAND, environment, run
 if TYPE_CHECKING:
     from pathlib import Path
 
-COMMANDS = ["cat", "tail", "grep", "stat", "doctor", "serve", "token", "run", "ship", "status", "gen", "completion"]
+COMMANDS = [
+    "cat",
+    "tail",
+    "grep",
+    "stat",
+    "doctor",
+    "serve",
+    "token",
+    "run",
+    "ship",
+    "drain",
+    "replay",
+    "fsck",
+    "status",
+    "gen",
+    "completion",
+]
 NOW_NS = 1_732_106_096_000_000_000  # 2024-11-20T12:34:56Z, a Wednesday; 13:34:56 in Berlin
 
 

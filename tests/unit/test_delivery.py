@@ -369,3 +369,32 @@ def test_a_state_that_would_be_shipped_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="would be shipped to the sinks"):
         ship(tmp_path, [ListSink()], state=tmp_path / "state")
     assert ship(tmp_path, [ListSink()], state=tmp_path / ".state")[0].done
+
+
+def test_a_cursor_behind_what_a_power_failure_left_skips_nothing(tmp_path: Path) -> None:
+    """Bytes that a sink had had are gone from the disk; what is captured then reaches it, and nothing comes again."""
+    segments = Segments(tmp_path, NAME, Rules(1 << 20))
+    segments.append(lines(1000))
+    segments.close()
+    sink = ListSink()
+    ship(tmp_path, [sink])
+    os.truncate(tmp_path / NAME, 10_000)
+    for path in (tmp_path / SIDE).glob("*.index"):  # it was not on the disk either
+        os.truncate(path, 44)
+    segments = Segments(tmp_path, NAME, Rules(1 << 20))
+    segments.append(lines(2000, 5000))
+    segments.close()
+    again = ListSink()
+    ship(tmp_path, [again])
+    assert again.all == lines(2000, 5000)
+
+
+def test_a_cursor_behind_the_end_begins_there(tmp_path: Path, segments: Segments) -> None:
+    """Where nobody has captured again since, too, nothing is shipped twice."""
+    segments.append(lines(1000))
+    segments.close()
+    ship(tmp_path, [ListSink()])
+    os.truncate(tmp_path / NAME, 10_000)
+    sink = ListSink()
+    ship(tmp_path, [sink])
+    assert b"0000000000000000001\n" not in sink.all

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,9 @@ from logflume.ship.shipper import ship
 from logflume.ship.sinks import KINDS, sink_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from logflume.abc import Sink
     from logflume.ship.delivery import Progress
 
 
@@ -48,6 +50,16 @@ def command(folder: Path, sinks: tuple[str, ...], follow: bool, state: Path | No
 
 def run(folder: Path, sinks: Sequence[str], *, follow: bool, state: Path | None) -> int:
     """Ship; return the exit code."""
+    return shipping(folder, sinks, lambda made, looked: ship(folder, made, follow=follow, state=state, looked=looked))
+
+
+def shipping(
+    folder: Path,
+    sinks: Sequence[str],
+    deliver: Callable[[Sequence[Sink], Callable[[Sequence[Progress]], bool]], list[Progress]],
+    deadline_s: float | None = None,
+) -> int:
+    """Deliver to the sinks that words name until all is done, a signal or a deadline; return the exit code."""
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
@@ -56,10 +68,9 @@ def run(folder: Path, sinks: Sequence[str], *, follow: bool, state: Path | None)
 
     def looked(progress: Sequence[Progress]) -> bool:
         told.look(progress)
-        return not stopped.is_set()
+        return not stopped.is_set() and (deadline_s is None or time.monotonic() < deadline_s)
 
-    made = [sink_of(words, beside=folder) for words in sinks]
-    progress = ship(folder, made, follow=follow, state=state, looked=looked)
+    progress = deliver([sink_of(words, beside=folder) for words in dict.fromkeys(sinks)], looked)
     told.look(progress)
     for each in progress:
         if each.lost_bytes:

@@ -60,7 +60,7 @@ class Cursor:
         self.damage: str | None = None
         self.places: dict[str, Place] = {}
         try:
-            self.places = _read(self._path).places
+            self.places = read_cursor(self._path).places
         except FileNotFoundError:
             pass
         except ValueError as error:
@@ -101,7 +101,7 @@ def _plain(places: Mapping[str, Place]) -> dict[str, object]:
     return {name: asdict(place) for name, place in places.items()}
 
 
-def _read(path: Path) -> Stored:
+def read_cursor(path: Path) -> Stored:
     """Return what a file holds.
 
     Raises:
@@ -132,12 +132,44 @@ class Stored:
     places: dict[str, Place]
 
 
+def move_back(folder: Path, stream: str, ends: Mapping[str, Place]) -> list[str]:
+    """Where cursors are behind the end of a file, move them to that end; return whose.
+
+    A power failure took bytes that sinks had had already. What comes next is written from the end on, and is not to be
+    taken for those. A cursor that somebody uses is left alone: its reader sees the file itself.
+
+    Args:
+        folder: of the cursors.
+        stream: its name.
+        ends: the end of each of its files by key, the newest last.
+    """
+    moved = []
+    for stored in read_all(folder):
+        place = stored.places.get(stream)
+        end = None if place is None else _end_before(place, ends)
+        if end is not None:
+            with contextlib.suppress(UsageError), contextlib.closing(Cursor(folder, stored.sink)) as cursor:
+                cursor.save({stream: end})
+                moved.append(stored.sink)
+    return moved
+
+
+def _end_before(place: Place, ends: Mapping[str, Place]) -> Place | None:
+    """Return the end that a place is behind; None while it is not."""
+    end = ends.get(place.position.identity.key)
+    if end is not None:
+        return end if place.position.offset > end.position.offset else None
+    *_, last = ends.values()
+    gone = place.offset is not None and last.offset is not None and place.offset > last.offset
+    return last if gone else None
+
+
 def read_all(folder: Path) -> list[Stored]:
     """Return what is kept of every sink that has a good cursor here."""
     found = []
     for path in sorted(folder.glob(f"*{_ENDING}")):
         with contextlib.suppress(OSError, ValueError):
-            found.append(_read(path))
+            found.append(read_cursor(path))
     return found
 
 

@@ -24,6 +24,7 @@ from logflume.ship.cursors import Place
 from logflume.ship.lines import WholeLines
 from logflume.sources.captured import SIDE
 from logflume.sources.openfile import key_text
+from logflume.sources.rotation import rotated_set
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,6 +84,25 @@ class Bases:
             self._look()
         base = self._bases.get(key)
         return None if base is None else base + position.offset
+
+    def linear_of(self, offset: int | None) -> int:
+        """Return where a reader of the stream's files begins for an offset of the stream, or the next that is there.
+
+        An offset behind the end is one whose bytes a power failure took after a sink had had them: the end.
+        """
+        if offset is None:
+            return 0
+        self._look()
+        linear = 0
+        for path in rotated_set(self._folder.parent / self._stream):
+            status = path.stat()
+            base = self._bases.get(key_text((status.st_dev, status.st_ino)))
+            if base is None:
+                return 0
+            if offset < base + status.st_size:
+                return linear + max(0, offset - base)
+            linear += status.st_size
+        return linear
 
     def _look(self) -> None:
         headers = map(chunks.read_header, self._folder.glob(f"{self._stream}.*.index"))
@@ -176,7 +196,7 @@ class Feed:
             try:
                 self._reader = self._source.open(self._place.position)
             except CursorExpired as expired:
-                self._reader = self._source.open()
+                self._reader = self._source.open(self._bases.linear_of(self._place.offset))
                 advice = "Give the capture a larger budget, or a sink that keeps up."
                 self._missing.append(Gap(self.stream, GapReason.EXPIRED, str(expired), advice, expired.lost_bytes))
         self._at = self._reader.start

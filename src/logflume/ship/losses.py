@@ -47,6 +47,9 @@ class Losses:
         self._path = path
         self._reserve = reserve
         self.all = read_losses(path)
+        if is_damaged(path):
+            path.replace(path.with_suffix(".losses.damaged"))
+            self._write()
         with contextlib.suppress(OSError), reserve.open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES)
 
@@ -79,9 +82,28 @@ class Losses:
 
 
 def read_losses(path: Path) -> list[Loss]:
-    """Return the losses in a file; none when there is no file."""
+    """Return the losses in a file; none when there is no file. Lines that are none are left out."""
     try:
-        lines = path.read_text("ascii").splitlines()
+        lines = path.read_text("ascii", "replace").splitlines()
     except FileNotFoundError:
         return []
-    return [Loss(**json.loads(line)) for line in lines[: MAX_LOSSES + 1]]
+    return [loss for line in lines[: MAX_LOSSES + 1] if (loss := loss_of(line)) is not None]
+
+
+def loss_of(line: str) -> Loss | None:
+    """Return what a line says; None of one that was damaged."""
+    try:
+        loss = Loss(**json.loads(line))
+    except (ValueError, TypeError):
+        return None
+    counted = all(isinstance(number, int) for number in (loss.time_ns, loss.offset, loss.lost_bytes))
+    return loss if counted and isinstance(loss.reason, str) else None
+
+
+def is_damaged(path: Path) -> bool:
+    """Tell whether a file of losses holds anything else."""
+    try:
+        lines = path.read_text("ascii", "replace").splitlines()
+    except FileNotFoundError:
+        return False
+    return any(loss_of(line) is None for line in lines)

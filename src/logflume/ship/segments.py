@@ -28,10 +28,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from logflume.errors import UsageError
+from logflume.records import Position
 from logflume.ship import chunks, cursors
 from logflume.ship.losses import Loss, Losses
 from logflume.sources.captured import SIDE
-from logflume.sources.openfile import KEPT_HEAD_BYTES, key_text, punched_until
+from logflume.sources.openfile import (
+    FINGERPRINT_BYTES,
+    KEPT_HEAD_BYTES,
+    identity_of,
+    key_text,
+    punched_until,
+)
 from logflume.sources.rotation import rotated_set
 
 if TYPE_CHECKING:
@@ -459,9 +466,22 @@ class Segments:
         for path, base in zip(files, _bases_of(files, known), strict=True):
             self._segments.append(self._recover_segment(path, known, base))
         self._close_up(files)
+        self._move_cursors_back()
         if not self.path.exists():
             self._begin_segment(self._segments[-1].end if self._segments else 0)
         self._end_torn_line()
+
+    def _move_cursors_back(self) -> None:
+        """See that no sink waits behind the end: what comes next would be taken for what it has had."""
+        ends = {}
+        for path, segment in zip(rotated_set(self.path), self._segments, strict=False):
+            with path.open("rb") as file:
+                first = os.pread(file.fileno(), FINGERPRINT_BYTES, 0)
+            position = Position(identity_of(segment.key, first), segment.size_bytes)
+            ends[position.identity.key] = cursors.Place(position, segment.end)
+        if ends:
+            with contextlib.suppress(OSError):
+                cursors.move_back(self._side / "cursors", self.name, ends)
 
     def _iter_indexes(self) -> Iterator[tuple[Key, Path]]:
         for path in sorted(self._side.glob(f"{self.name}.*.index")):

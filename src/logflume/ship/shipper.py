@@ -41,6 +41,7 @@ def ship(
     *,
     follow: bool = False,
     state: Path | None = None,
+    ends_at_once: bool = False,
     looked: Callable[[Sequence[Progress]], bool] = lambda _: True,
 ) -> list[Progress]:
     """Deliver what is in ``folder``, and what comes while it is being captured into, to every sink; return how far.
@@ -50,6 +51,7 @@ def ship(
         sinks: where it goes; they are closed at the end.
         follow: go on although nobody captures.
         state: where cursors are kept; in the folder if None.
+        ends_at_once: end with what is there, although somebody captures.
         looked: is told the progress now and then; False lets all end after their present batch.
 
     Raises:
@@ -67,7 +69,7 @@ def ship(
     log = log_of_paths([folder])
 
     def ended() -> bool:
-        return not follow and not is_written(folder)
+        return ends_at_once or (not follow and not is_written(folder))
 
     deliveries = [Delivery(folder, log, sink, ended, state=state) for sink in sinks]
     for delivery in deliveries:

@@ -146,7 +146,7 @@ class OpenFile:
             with contextlib.suppress(OSError, ValueError):  # failing, or closed: what was seen before will do
                 head = self._head()
                 self.first = head if head.startswith(self.first) else self.first
-        return Identity(key_text(self.key), _digest(self.first), len(self.first))
+        return identity_of(self.key, self.first)
 
     def is_same(self, identity: Identity) -> bool:
         """Tell whether it begins with the bytes of ``identity``; it may have grown."""
@@ -277,6 +277,11 @@ def punched_until(descriptor: int) -> int:
 def key_text(key: Key) -> str:
     """Write device and inode as identities have them."""
     return f"{key[0]}:{key[1]}"
+
+
+def identity_of(key: Key, first: bytes) -> Identity:
+    """Name a file by device, inode and its first bytes, FINGERPRINT_BYTES at most."""
+    return Identity(key_text(key), _digest(first), len(first))
 
 
 def _digest(data: bytes) -> str:
