@@ -35,8 +35,8 @@ _LOOK_S = 0.1
 def command(folder: Path, sinks: tuple[str, ...], timeout_s: float | None) -> int:
     """Wait until every sink has had all that is in FOLDER.
 
-    What is missing when the time is over is said. Whoever ships from FOLDER goes on meanwhile. Sinks that nobody ships to are named with --sink, and get what is there
-    now; it ends although somebody still captures.
+    What is missing when the time is over is said. Whoever ships from FOLDER goes on meanwhile. Sinks that nobody ships
+    to are named with --sink, and get what is there now; it ends although somebody still captures.
 
     \b
     logflume drain logs/job --timeout 60

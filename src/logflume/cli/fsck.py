@@ -29,8 +29,9 @@ _FAULTS = 1
 def command(folder: Path, wanted: bool, as_json: bool) -> int:
     """Compare what was captured into FOLDER with its checksums.
 
-    Indexes, cursors and notes are looked at, too. Nothing is changed without --repair. With it no captured byte is changed either: what is damaged beside them is set
-    aside as NAME.damaged and made anew, and bytes that are not what came are written down as lost.
+    Indexes, cursors and notes are looked at, too. Nothing is changed without --repair. With it no captured byte is
+    changed either: what is damaged beside them is set aside as NAME.damaged and made anew, and bytes that are not what
+    came are written down as lost.
 
     \b
     logflume fsck logs/job
