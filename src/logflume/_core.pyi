@@ -103,7 +103,11 @@ class Merger:
     @property
     def owes_newline(self) -> int | None: ...  # TEXT: whose last line came without its newline, and nothing since
     def owe_newline(self, source: int) -> None: ...  # go on after such a line
-    def take_numbers(self) -> list[int]: ...  # of records given out since: merged lines before each
+    # With numbers, of records given out since: merged lines before, time, level, source, lines, whether pieces follow
+    def take_told(self) -> list[tuple[int, int, int, int, int, bool]]: ...
+    # While index entries are made: line, time, errors before, source, kind, whether its title is escaped as JSON, title
+    def take_marks(self) -> list[tuple[int, int, int, int, int, bool, bytes]]: ...
+    def hide(self, source: int) -> None: ...  # before anything is fed: show nothing of it, only count its lines
     @property
     def lines(self) -> int: ...  # merged lines that have come by, shown or not
     def feed(self, source: int, block: bytes) -> None: ...  # scan here and push

@@ -14,7 +14,7 @@ import threading
 import time
 import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from logflume import _core
 from logflume.abc import interrupt
@@ -167,6 +167,26 @@ def iter_merged(
     return Merged(sources, how or How(), start=start, workers=workers, block_bytes=block_bytes)
 
 
+class Told(NamedTuple):
+    """What a merge with ``numbers`` tells of a record that it gave out.
+
+    Attributes:
+        line: so many lines of the merged log come before it.
+        ts_ns: its effective time; the lowest number there is before the first time of its source.
+        level: the number of its Level, if levels are wanted.
+        source: the number of its source.
+        lines: how many it has.
+        goes_on: whether it is a piece of a longer one, of which more follows.
+    """
+
+    line: int
+    ts_ns: int
+    level: int
+    source: int
+    lines: int
+    goes_on: bool
+
+
 class Merged:
     """A running merge: an iterator of blocks, a context manager. One thread at a time.
 
@@ -183,8 +203,11 @@ class Merged:
         block_bytes: int = GIVEN_BYTES,
         index_every_bytes: int = 0,
         numbers: bool = False,
+        hidden: Iterable[int] = (),
     ) -> None:
         self._merger = how.merger(len(sources), index_every_bytes=index_every_bytes, numbers=numbers)
+        for number in hidden:
+            self._merger.hide(number)
         self._block_bytes = block_bytes
         # Held while a block is made, so that nothing is closed under a read.
         self._working = threading.Lock()
@@ -271,9 +294,13 @@ class Merged:
         """Return counts of records, lines, bytes, late ones, duplicates … so far, in all and by source."""
         return self._merger.stats()
 
-    def take_numbers(self) -> list[int]:
-        """Return, with ``numbers``, how many merged lines come before each record given out since the last call."""
-        return self._merger.take_numbers()
+    def take_told(self) -> list[Told]:
+        """Return, with ``numbers``, what is told of each record given out since the last call."""
+        return [Told(*each) for each in self._merger.take_told()]
+
+    def take_marks(self) -> list[tuple[int, int, int, int, int, bool, bytes]]:
+        """Return, while index entries are made, where groups of lines began and ended since the last call."""
+        return self._merger.take_marks()
 
     @property
     def lines(self) -> int:

@@ -64,8 +64,8 @@ class Search:
         while (record := self._merged.read_some()) is not None:
             if not record:
                 yield None
-            for line in self._merged.take_numbers():
-                yield Hit(self._first + line, record)
+            for told in self._merged.take_told():
+                yield Hit(self._first + told.line, record)
 
     @property
     def line(self) -> int:

@@ -12,6 +12,7 @@
 //! ```
 //! Not here: files, identity of sources; whoever stores an index checks that it fits its log.
 
+use crate::level::Level;
 use crate::merge::Given;
 use crate::scan::{Record, UNTIMED};
 
@@ -101,6 +102,11 @@ impl Encoder {
         if let Some(record) = run.last() {
             self.ts = record.ts;
         }
+    }
+
+    /// Errors, and worse, of all records counted.
+    pub fn errors(&self) -> u64 {
+        self.levels[Level::Error as usize..].iter().sum()
     }
 
     /// `bytes` of the last entry.

@@ -14,6 +14,7 @@ pub mod masks;
 pub mod merge;
 pub mod messages;
 pub mod pack;
+pub mod outline;
 pub mod render;
 pub mod scan;
 pub mod stamp;

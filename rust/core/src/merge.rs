@@ -9,9 +9,12 @@
 //! Memory: what is fed (the driver feeds what [`Merger::wanted`] names), and `take`'s block.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use crate::dedup::Instant;
 use crate::index::Encoder;
+use crate::level::Level;
+use crate::outline::Sign;
 use crate::render;
 use crate::scan::{Batch, Counts, Record, Scanner, Settings, UNTIMED};
 use crate::stamp;
@@ -61,6 +64,38 @@ pub struct Given {
     pub bytes: u64,
     /// Records not shown because another source had shown them.
     pub duplicates: u64,
+}
+
+/// What is told of a record that was given out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Lines of the merged log before it.
+    pub line: u64,
+    /// Its effective time.
+    pub ts: i64,
+    /// Its level, if levels are wanted.
+    pub level: u8,
+    /// Its source.
+    pub source: usize,
+    /// Its lines.
+    pub lines: u32,
+    /// Whether it is a piece, and the next one of its source is more of the same.
+    pub goes_on: bool,
+}
+
+/// A place of the merged log at which a group of lines begins or ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Lines of the merged log before its own.
+    pub line: u64,
+    /// Time of its record.
+    pub ts: i64,
+    /// Errors, and worse, before its record.
+    pub errors: u64,
+    /// Its source.
+    pub source: usize,
+    /// What it says.
+    pub sign: Sign,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -183,9 +218,11 @@ pub struct Merger<B> {
     unfinished: Option<usize>,
     given: Given,
     index: Option<Encoder>,
-    /// Lines that have come by, shown or not; and how many came before each record that was shown.
+    /// Where groups of lines began and ended since that was asked last.
+    marks: Vec<Mark>,
+    /// Lines that have come by, shown or not; and what is told of each record that was shown.
     lines: u64,
-    numbers: Vec<u64>,
+    told: Vec<Told>,
 }
 
 impl<B: AsRef<[u8]>> Merger<B> {
@@ -196,6 +233,7 @@ impl<B: AsRef<[u8]>> Merger<B> {
     pub fn new(n: usize, mut options: Options) -> Result<Self, stamp::BadFormat> {
         options.scan.json = options.output == Output::Ndjson;
         options.scan.keep_hidden = options.numbers;
+        options.scan.outline = options.index_every_bytes > 0;
         // Also without a source, which may be added: what cannot be used is told now.
         stamp::Reader::new(&options.scan.stamps)?;
         let inputs = (0..n).map(|_| Scanner::new(&options.scan).map(Input::new)).collect::<Result<Vec<_>, _>>()?;
@@ -210,8 +248,9 @@ impl<B: AsRef<[u8]>> Merger<B> {
             unfinished: None,
             given: Given::default(),
             index,
+            marks: Vec::new(),
             lines: 0,
-            numbers: Vec::new(),
+            told: Vec::new(),
         })
     }
 
@@ -362,9 +401,21 @@ impl<B: AsRef<[u8]>> Merger<B> {
         self.index.as_mut().map(Encoder::take).unwrap_or_default()
     }
 
-    /// With `numbers`: for each record given out since the last call, how many lines of the merged log come before it.
-    pub fn take_numbers(&mut self) -> Vec<u64> {
-        std::mem::take(&mut self.numbers)
+    /// With `numbers`: what is told of each record given out since the last call.
+    pub fn take_told(&mut self) -> Vec<Told> {
+        std::mem::take(&mut self.told)
+    }
+
+    /// While index entries are made: where groups of lines began and ended since the last call.
+    pub fn take_marks(&mut self) -> Vec<Mark> {
+        std::mem::take(&mut self.marks)
+    }
+
+    /// Show nothing of a source; before anything is fed, and while its scanner is here. With `numbers` its lines count.
+    pub fn hide(&mut self, source: usize) {
+        if let Some(scanner) = &mut self.inputs[source].scanner {
+            scanner.hide();
+        }
     }
 
     /// Lines of the merged log that have come by, shown or not.
@@ -505,13 +556,24 @@ impl<B: AsRef<[u8]>> Merger<B> {
                 }
             }
         }
+        if let (Some(index), false) = (&self.index, batch.signs.is_empty()) {
+            let first = self.inputs[source].next;
+            note_marks(batch, first..first + count, source, (self.given.lines, index.errors()), &mut self.marks);
+        }
         for record in run {
             if !record.hidden() {
                 self.given.records += 1;
                 self.given.lines += u64::from(record.lines);
                 self.given.source_bytes += u64::from(record.len);
                 if self.options.numbers {
-                    self.numbers.push(self.lines);
+                    self.told.push(Told {
+                        line: self.lines,
+                        ts: record.ts,
+                        level: record.level,
+                        source,
+                        lines: record.lines,
+                        goes_on: record.goes_on(),
+                    });
                 }
             }
             self.lines += u64::from(record.lines);
@@ -534,6 +596,30 @@ impl<B: AsRef<[u8]>> Merger<B> {
         if due && self.resumable() {
             self.mark_index();
         }
+    }
+}
+
+/// Say where in the merged log the marks in some records are; `before` are the lines and errors before the first one.
+fn note_marks<B: AsRef<[u8]>>(
+    batch: &Batch<B>,
+    records: Range<usize>,
+    source: usize,
+    before: (u64, u64),
+    marks: &mut Vec<Mark>,
+) {
+    let begin = batch.signs.partition_point(|sign| (sign.record as usize) < records.start);
+    let signs = batch.signs[begin..].iter().take_while(|sign| (sign.record as usize) < records.end);
+    let (mut line, mut errors) = before;
+    let mut next = records.start;
+    for sign in signs {
+        let record = sign.record as usize;
+        for passed in &batch.records()[next..record] {
+            line += u64::from(passed.lines);
+            errors += u64::from(passed.level >= Level::Error as u8);
+        }
+        next = record;
+        let ts = batch.records()[record].ts;
+        marks.push(Mark { line: line + u64::from(sign.line), ts, errors, source, sign: sign.clone() });
     }
 }
 

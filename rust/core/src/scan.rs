@@ -15,12 +15,14 @@ mod prescan;
 
 pub use prescan::{Prescan, Prescanner};
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::filter::{Filter, Hits};
 use crate::json::{self, Nobody, Value, Visit};
 use crate::level::{self, Level};
 use crate::masks::Masks;
+use crate::outline::{self, Sign};
 use crate::stamp;
 
 use prescan::Guess;
@@ -39,6 +41,7 @@ pub const MAX_RECORD_LINES: u32 = 65_536;
 
 /// How a source is to be scanned; the same for all sources of a merge.
 #[derive(Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "four questions that have nothing to do with each other")]
 pub struct Settings {
     /// Zone, format and reference of times.
     pub stamps: stamp::Settings,
@@ -52,6 +55,8 @@ pub struct Settings {
     pub max_record_bytes: usize,
     /// Keep records that do not pass, marked, so that lines can be counted.
     pub keep_hidden: bool,
+    /// Find where groups of lines begin and end.
+    pub outline: bool,
 }
 
 impl Settings {
@@ -171,6 +176,8 @@ pub struct Batch<B> {
     pub seamless_from: usize,
     /// What was counted on the way.
     pub counts: Counts,
+    /// Where groups of lines begin and end, if that is wanted.
+    pub signs: Vec<Sign>,
 }
 
 impl<B: AsRef<[u8]>> Batch<B> {
@@ -288,6 +295,12 @@ impl Scanner {
         self.floor = floor;
     }
 
+    /// Let no record pass.
+    pub fn hide(&mut self) {
+        let nothing = Filter { since_ns: Some(i64::MAX), until_ns: Some(i64::MIN), ..Filter::default() };
+        self.settings.filter = Some(Arc::new(nothing));
+    }
+
     /// The highest time so far: no later record is below it.
     pub fn floor(&self) -> i64 {
         self.floor
@@ -367,6 +380,14 @@ impl Scanner {
     ) -> Batch<B> {
         let records = std::mem::take(&mut self.records);
         self.records.reserve(records.len());
+        let mut signs = Vec::new();
+        if self.settings.outline {
+            let in_head = records.partition_point(|record| record.flags & Record::IN_HEAD != 0);
+            find_signs(&head, &records, 0..in_head, &mut signs);
+            if let Some(block) = &block {
+                find_signs(block.as_ref(), &records, in_head..records.len(), &mut signs);
+            }
+        }
         Batch {
             head,
             head_base,
@@ -377,6 +398,7 @@ impl Scanner {
             floor: self.floor,
             seamless_from,
             counts: std::mem::take(&mut self.counts),
+            signs,
         }
     }
 
@@ -812,6 +834,16 @@ impl<'a> Visit<'a> for LevelFinder {
             Value::Escaped | Value::Other => Level::Unknown,
         };
     }
+}
+
+/// Find where groups begin and end in some records, which lie in one region.
+fn find_signs(region: &[u8], records: &[Record], numbers: Range<usize>, signs: &mut Vec<Sign>) {
+    let end = records[numbers.clone()].last().map_or(0, |last| (last.start + last.len) as usize);
+    let places = numbers.map(|number| {
+        let record = &records[number];
+        (number as u32, record.start as usize, (record.start + record.len) as usize)
+    });
+    outline::find(&region[..end], places, signs);
 }
 
 /// Where the whole lines of a block end.

@@ -15,6 +15,8 @@ use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict};
 
 type Block = PyBackedBytes;
+type ToldOf = (u64, i64, u8, usize, u32, bool);
+type MarkOf<'py> = (u64, i64, u64, usize, u8, bool, Bound<'py, PyBytes>);
 
 /// Blocks are limited so that offsets in them fit 32 bits.
 const MAX_BLOCK_BYTES: usize = 1 << 30;
@@ -216,6 +218,7 @@ impl Merger {
             json: false,
             max_record_bytes: max_record_bytes.clamp(16, MAX_BLOCK_BYTES),
             keep_hidden: numbers,
+            outline: false,
         };
         let core = CoreMerger::new(n_sources, Options { output, dedup, scan, index_every_bytes, numbers })
             .map_err(|error| bad_format(&error))?;
@@ -306,8 +309,23 @@ impl Merger {
         self.lock_briefly(py).floors()
     }
 
-    fn take_numbers(&self, py: Python<'_>) -> Vec<u64> {
-        self.lock_briefly(py).take_numbers()
+    fn take_told(&self, py: Python<'_>) -> Vec<ToldOf> {
+        let told = self.lock_briefly(py).take_told();
+        told.iter().map(|each| (each.line, each.ts, each.level, each.source, each.lines, each.goes_on)).collect()
+    }
+
+    fn take_marks<'py>(&self, py: Python<'py>) -> Vec<MarkOf<'py>> {
+        let marks = self.lock_briefly(py).take_marks();
+        let rows = marks.iter().map(|mark| {
+            let title = PyBytes::new(py, &mark.sign.title);
+            (mark.line, mark.ts, mark.errors, mark.source, mark.sign.kind as u8, mark.sign.escaped, title)
+        });
+        rows.collect()
+    }
+
+    fn hide(&self, py: Python<'_>, source: usize) -> PyResult<()> {
+        self.lock_with(py, source)?.hide(source);
+        Ok(())
     }
 
     #[getter]
