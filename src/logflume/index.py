@@ -30,6 +30,7 @@ from logflume.cursor import Cursor, Mark
 from logflume.errors import BadCursor, CursorExpired, IndexInvalid, SourceFailed, UsageError
 from logflume.indexcache import IndexCache, Stored
 from logflume.merge import How, Merged, where
+from logflume.outline import Base, End, Group, Marks
 from logflume.records import Dedup, GapReason, Level, Output
 from logflume.seek import UNTIMED_NS, Place, iter_lines
 
@@ -210,15 +211,15 @@ class LogIndex:
     ) -> None:
         self.close()
 
-    def _nothing(self, sources: Sequence[Source]) -> _Covered:
+    def _nothing(self, sources: Sequence[Source]) -> Covered:
         now_ns = time.time_ns() if self._how.reference_ns is None else self._how.reference_ns
-        return _Covered(sources, replace(self._how, reference_ns=now_ns))
+        return Covered(sources, replace(self._how, reference_ns=now_ns))
 
-    def _load(self, sources: Sequence[Source]) -> _Covered:
+    def _load(self, sources: Sequence[Source]) -> Covered:
         stored = self._cache.read(_key(self._log.id, self._how, sources))
         if stored is not None:
             with contextlib.suppress(IndexInvalid):
-                covered = _Covered.restored(stored, sources, self._how)
+                covered = Covered.restored(stored, sources, self._how)
                 covered.catch_up(sources)
                 return covered
         return self._nothing(sources)
@@ -232,6 +233,11 @@ class LogIndex:
             self.cache_error = error
 
     # asking
+
+    @property
+    def covered(self) -> Covered:
+        """What is covered now; it stays valid, and may be thrown away by the next build."""
+        return self._covered
 
     @property
     def progress(self) -> Progress:
@@ -324,6 +330,14 @@ class LogIndex:
             raise UsageError(f"a timeline has 1 to {MAX_BUCKETS} buckets, not {buckets}")
         return self._covered.timeline(buckets)
 
+    def groups(self) -> tuple[list[Group], int | None]:
+        """Return the groups of lines that the log itself marks, in the order in which they begin.
+
+        The number beside is the line from which on no more are known, for there were too many; None: these are all.
+        Costs no reading of the log.
+        """
+        return self._covered.groups()
+
 
 @dataclass(frozen=True, slots=True)
 class _End:
@@ -340,7 +354,7 @@ class _End:
     first_key: str | None = None
 
 
-class _Covered:
+class Covered:
     """Entries of a log, with the sources they are of, and the places that must still be there."""
 
     def __init__(self, sources: Sequence[Source], how: How) -> None:
@@ -350,6 +364,7 @@ class _Covered:
         self.complete = False
         self._ends = [_End() for _ in sources]
         self._index = _core.Index(len(sources))
+        self._marks = Marks()
         self._asking = threading.Lock()
 
     # what is stored
@@ -368,6 +383,7 @@ class _Covered:
             covered = cls(sources, replace(how, reference_ns=int(head["reference_ns"])))
             covered._index.extend(stored.entries)
             covered._ends = [_restored_end(*row) for row in head["ends"]]
+            covered._marks = Marks.restored(head["marks"])
         except (KeyError, TypeError, ValueError, BadCursor) as error:
             raise IndexInvalid("the stored index is damaged") from error
         if [end.offset for end in covered._ends] != covered.last()["positions"]:
@@ -383,6 +399,7 @@ class _Covered:
             "names": [source.name for source in self.sources],
             "ends": [_stored_end(end) for end in self._ends],
             "complete": self.complete,
+            "marks": self._marks.stored(),
         }
         return Stored(head, self._index.encoded())
 
@@ -414,18 +431,19 @@ class _Covered:
             return False
         self.total_bytes = _total_bytes(self.sources)
         every_bytes = _entry_every_bytes(self.total_bytes, len(self.sources))
-        start = self.cursor_at(self.last())
+        begin = self.last()
+        start = self.cursor_at(begin)
         how = replace(self.how, levels=True)
         with _fitting():
             merged = Merged(self.sources, how, start=start, block_bytes=every_bytes, index_every_bytes=every_bytes)
         with merged:
             for _ in merged:
-                self._add(merged.take_index())
+                self._add(merged, begin)
                 if stopping.is_set():
                     break
             else:
                 merged.mark_index()
-                self._add(merged.take_index())
+                self._add(merged, begin)
                 self.complete = True
             _require_unchanged(merged.reports())
         self._end_at(merged.cursor() if self.complete else self.cursor_at(self.last()))
@@ -442,13 +460,17 @@ class _Covered:
         # The line that has gone on may have another time now, but none before the record before it.
         return self.before_time(end.mark.floor_ns)["floors"][number]
 
-    def _add(self, encoded: bytes) -> None:
+    def _add(self, merged: Merged, begin: IndexEntry) -> None:
+        encoded, marks = merged.take_index(), merged.take_marks()
         with self._asking:
             self._index.extend(encoded)
+            self._marks.add(marks, Base(begin["lines"], _count(begin, Level.ERROR), self._index.last()["bytes"]))
 
     def _resume_before(self, ns: int) -> IndexEntry:
         with self._asking:
-            return self._index.resume_before(ns)
+            entry = self._index.resume_before(ns)
+            self._marks.resume_at(entry["lines"])
+            return entry
 
     def _end_at(self, cursor: Cursor) -> None:
         offsets = self.last()["positions"]
@@ -468,6 +490,16 @@ class _Covered:
         with self._asking:
             return self._index.at_line(line)
 
+    def after_line(self, line: int) -> IndexEntry | None:
+        """Return the first entry after a line; None when none reaches so far."""
+        with self._asking:
+            return self._index.after_line(line)
+
+    def at_count(self, min_level: Level, count: int) -> IndexEntry:
+        """Return the last entry up to which there were at most so many records of that level or a higher one."""
+        with self._asking:
+            return self._index.at_count(_bits(min_level), count)
+
     def before_time(self, ts_ns: int) -> IndexEntry:
         """Return the last entry all of whose records are before a time."""
         with self._asking:
@@ -485,6 +517,13 @@ class _Covered:
             sums = [self._index.before_time(ns)["levels"] for ns in ends_ns]
         return Timeline(first["ts"], step_ns, tuple(_differences([*sums, last["levels"]])))
 
+    def groups(self) -> tuple[list[Group], int | None]:
+        """See ``LogIndex.groups``."""
+        with self._asking:
+            last = self._index.last()
+            end = End(last["lines"], last["ts"], _count(last, Level.ERROR))
+            return self._marks.groups(end), self._marks.end_line
+
     def count_before(self, line: int, min_level: Level) -> int:
         """Count the records of ``min_level`` or higher that begin before a line."""
         with self._asking:
@@ -500,8 +539,7 @@ class _Covered:
         """Return the place of the record of ``min_level`` or higher that has so many before it."""
         if not 0 <= number < _count(self.last(), min_level):
             return None
-        with self._asking:
-            entry = self._index.at_count(_bits(min_level), number)
+        entry = self.at_count(min_level, number)
         return self.place_of_match(entry, where(min_level=min_level), number - _count(entry, min_level))
 
     def place_of_match(self, entry: IndexEntry, only: Filter, number: int) -> Place:

@@ -25,7 +25,7 @@ from logflume.records import Dedup, Level, Output, SourceReport
 
 if TYPE_CHECKING:
     from asyncio import Future
-    from collections.abc import AsyncIterator, Iterator, Sequence
+    from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
     from types import TracebackType
 
     from typing_extensions import Self

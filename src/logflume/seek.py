@@ -98,6 +98,27 @@ def cursor_at_time(sources: Sequence[Source], ts_ns: int, how: How | None = None
     return _cursor(_mark_at_time(times, source, ts_ns) for source in sources)
 
 
+def cursor_at_share(sources: Sequence[Source], share: float, how: How | None = None) -> Cursor:
+    """Return a place about so far in the log, 0 to 1 of its bytes; costs a look at the largest source, and its time.
+
+    Order, loss: nothing is before the place that belongs after it, as with ``cursor_at_time``.
+    """
+    times = _Times(how or How())
+    sizes = [(size, source) for source in sources if (size := _sought_bytes(source))]
+    if not sizes:
+        return Cursor(())
+    size, source = max(sizes, key=lambda each: each[0])
+    try:
+        sight = times.look(source, int(size * share), since_ns=UNTIMED_NS if len(sources) == 1 else _ANY_TIME_NS)
+    except SourceFailed:
+        return Cursor(())
+    if sight is None or sight.ns is None:
+        return Cursor(())
+    if len(sources) == 1:
+        return Cursor((Mark(source.name, sight.position, UNTIMED_NS),))
+    return cursor_at_time(sources, sight.ns, times.how)
+
+
 def still_there(sources: Sequence[Source], cursor: Cursor) -> Cursor:
     """Return the oldest place to go on from after an expired cursor: the same in sources that still have its bytes.
 
@@ -121,11 +142,12 @@ def _holds(source: Source, mark: Mark) -> bool:
     return True
 
 
-def find_tail(sources: Sequence[Source], lines: int, how: How | None = None) -> Place:
+def find_tail(sources: Sequence[Source], lines: int, how: How | None = None, *, max_bytes: int | None = None) -> Place:
     """Return where the last ``lines`` lines of the merged log begin: of those that pass, if ``how`` has a filter.
 
-    Without a filter about so much is read as these lines are long; with one, windows grow backwards until enough
-    lines pass. What is written meanwhile comes on top. A source that can be read only once is no source for this.
+    Without a filter about so much is read as these lines are long; with one, windows grow backwards until enough lines
+    pass, or ``max_bytes`` were looked at. What is written meanwhile comes on top. A source that can be read only once
+    is no source for this.
 
     Raises:
         UsageError: ``how`` cannot be used.
@@ -138,7 +160,7 @@ def find_tail(sources: Sequence[Source], lines: int, how: How | None = None) -> 
     sizes = [(source, _sought_bytes(source)) for source in sources]
     warm_up = warm_up_bytes(len(sources))
     windows = [_Window(times, source, size, warm_up) for source, size in sizes if size is not None]
-    cut = _find_cut(times, windows, lines, alone=len(sources) == 1)
+    cut = _find_cut(times, windows, lines, alone=len(sources) == 1, max_bytes=max_bytes)
     others = [source for source, size in sizes if size is None]
     if others and cut.after_ns is not None:
         marks = [_mark_at_time(times, source, cut.after_ns + 1) for source in others]
@@ -403,7 +425,9 @@ class _Cut:
     lines: int | None = None
 
 
-def _find_cut(times: _Times, windows: Sequence[_Window], lines: int, *, alone: bool) -> _Cut:
+def _find_cut(
+    times: _Times, windows: Sequence[_Window], lines: int, *, alone: bool, max_bytes: int | None = None
+) -> _Cut:
     """Widen the windows until ``lines`` lines follow a cut."""
     window_bytes = warm_up_bytes(len(windows)) + max(LOOK_BYTES, lines * _LINE_BYTES) // max(1, len(windows))
     for window in windows:
@@ -412,7 +436,8 @@ def _find_cut(times: _Times, windows: Sequence[_Window], lines: int, *, alone: b
         cut = windows[0].cut() if alone else _cut_of_all(windows)
         if cut is not None:
             there = _count_lines(times.how, [window.source for window in windows], cut.cursor)
-            if there >= lines:
+            looked_bytes = sum(window.bytes for window in windows)
+            if there >= lines or (max_bytes is not None and looked_bytes >= max_bytes):
                 return replace(cut, lines=there)
         _widen_latest(windows)
     return _Cut()

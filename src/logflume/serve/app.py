@@ -18,7 +18,7 @@ from logflume.serve.asked import LogId, guard_of, held, shelf_of
 from logflume.serve.limits import Use
 from logflume.serve.live import Live
 from logflume.serve.meta import Waits, list_logs, meta
-from logflume.serve.places import locate, rows, summary
+from logflume.serve.places import locate, outline, rows, summary
 from logflume.serve.problems import Problem
 from logflume.serve.query import MAX_LIMIT, Chosen, WantedFilters
 from logflume.serve.raw import raw
@@ -81,6 +81,7 @@ def create_app(shelf: Shelf, guard: Guard) -> FastAPI:
     logs.add_api_route(f"{one}/rows", rows, methods=["GET", "HEAD"], tags=["read"], response_class=Response)
     logs.add_api_route(f"{one}/locate", locate, methods=["GET", "HEAD"], tags=["read"])
     logs.add_api_route(f"{one}/summary", summary, methods=["GET", "HEAD"], tags=["read"])
+    logs.add_api_route(f"{one}/outline", outline, methods=["GET", "HEAD"], tags=["read"])
     logs.add_api_route(f"{one}/meta", meta, methods=["GET", "HEAD"], tags=["logs"])
     logs.add_api_route(one, meta, methods=["GET", "HEAD"], tags=["logs"])
     for route in logs.routes:  # directly: the access log names the whole path of a route

@@ -16,6 +16,7 @@ from logflume.merge import How, where
 from logflume.moments import parse_moment
 from logflume.records import Level, Output
 from logflume.serve.problems import Problem
+from logflume.window import Choice
 
 if TYPE_CHECKING:
     from logflume import _core
@@ -68,6 +69,17 @@ class Filters:
     def how(self, output: Output) -> How:
         """Return how to merge."""
         return How(output=output, only=self._filter())
+
+    def choice(self, log: Log) -> Choice:
+        """Return which rows are wanted."""
+        names = frozenset(source.name for source in self.sources_of(log)) if self.sources else None
+        return Choice(
+            self.how(Output.NDJSON),
+            Level[self.level.upper()] if self.level else Level.UNKNOWN,
+            names,
+            self.since_ns(),
+            _moment("until", self.until),
+        )
 
     def since_ns(self) -> int | None:
         """Return the time to start at."""
