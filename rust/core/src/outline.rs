@@ -127,9 +127,17 @@ fn begins_message(before: &[u8], header: bool) -> bool {
         Some(b'K') => before.ends_with(b"\x1b[0K") || before.ends_with(b"\\u001b[0K"),
         Some(b'r') => before.ends_with(b"\\r"),
         Some(last) => {
-            !header && trimmed.len() < before.len() && matches!(last, b'-' | b']' | b'Z' | b':' | b'|' | b'0'..=b'9')
+            let ends_prefix =
+                matches!(last, b'-' | b']' | b'Z' | b':' | b'|' | b'0'..=b'9') || ends_with_level(trimmed);
+            !header && trimmed.len() < before.len() && ends_prefix
         }
     }
+}
+
+fn ends_with_level(text: &[u8]) -> bool {
+    const NAMES: [&[u8]; 7] = [b"TRACE", b"DEBUG", b"INFO", b"NOTICE", b"WARN", b"WARNING", b"ERROR"];
+    let word = text.rsplit(u8::is_ascii_whitespace).next().unwrap_or_default();
+    NAMES.contains(&word)
 }
 
 /// The title up to the end of its line, or of its JSON string.
@@ -164,6 +172,7 @@ mod tests {
         for line in [
             "::group::T\n",
             "  ::group::T\r\n",
+            "2024-11-20 12:34:56 INFO ::group::T\n",
             "##[group]T",
             "2024-11-20T12:34:56.1234567Z ##[group]T\n",
             "[2024-11-20T12:34:56.123+0000] {local_task_job_runner.py:123} INFO - ::group::T\n",
