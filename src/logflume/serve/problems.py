@@ -109,9 +109,15 @@ def install(app: FastAPI) -> None:
     async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101 - registered for it
         detail = f"{request.method} {request.url.path}: {error.detail}"
-        return Problem(error.status_code, "no-such-page", detail, headers=error.headers).response()
+        type_ = "no-such-method" if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED else "no-such-page"
+        return Problem(error.status_code, type_, detail, headers=error.headers).response()
+
+    async def on_fault(request: Request, error: Exception) -> Response:
+        del request, error  # what runs the application tells it on stderr
+        return Problem(500, "fault", "This is a fault of the server, which has told it to who runs it.").response()
 
     for kind in (Problem, LogNotFound, CursorExpired, UsageError, IndexInvalid, SourceFailed):
         app.add_exception_handler(kind, on_ours)
     app.add_exception_handler(RequestValidationError, on_bad_request)
     app.add_exception_handler(HTTPException, on_http)
+    app.add_exception_handler(Exception, on_fault)

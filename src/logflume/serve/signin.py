@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlencode
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
+from starlette.requests import ClientDisconnect
 
 from logflume.serve.callers import Refused
 from logflume.serve.cookies import Place
@@ -130,10 +131,13 @@ async def _read_form(request: Request) -> dict[str, str]:
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
         raise Refused(415, "bad-request", f"Expected a form: {_FORM}.")
     data = b""
-    async for block in request.stream():
-        data += block
-        if len(data) > MAX_FORM_BYTES:
-            raise Refused(413, "bad-request", f"Expected a form of at most {MAX_FORM_BYTES} bytes.")
+    try:
+        async for block in request.stream():
+            data += block
+            if len(data) > MAX_FORM_BYTES:
+                raise Refused(413, "bad-request", f"Expected a form of at most {MAX_FORM_BYTES} bytes.")
+    except ClientDisconnect:
+        raise Refused(400, "bad-request", "The form was not sent to its end.") from None
     try:
         fields = parse_qs(data.decode("ascii"), keep_blank_values=True, max_num_fields=10, errors="strict")
     except ValueError:
