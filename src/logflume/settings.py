@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import enum
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -190,6 +191,8 @@ def shown_default(default: object) -> str:
         return "must be given"
     if default is None or default in ((), "", {}):
         return "–"
+    if isinstance(default, enum.Enum):
+        default = default.value
     if isinstance(default, bool):
         return "`true`" if default else "`false`"
     if isinstance(default, tuple):

@@ -59,6 +59,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     # The connection pool of the official Kubernetes client.
     "urllib3": ("sources.cluster",),
     "uvicorn": ("serve", "cli.serve"),
+    "sqlalchemy": ("ship.conditions",),
     "watchfiles": ("watch",),
     # The doctor asks whether it loads.
     "zstandard": (

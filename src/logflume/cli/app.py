@@ -30,6 +30,7 @@ COMMANDS = {
     "serve": "Serve the logs of a folder over HTTP.",
     "token": "Make, list and revoke tokens for the log server.",
     "run": "Run a command; keep and show its output.",
+    "supervise": "Run several commands; watch, keep and ship what they write.",
     "ship": "Bring the logs of a folder to sinks.",
     "drain": "Wait until sinks have what is there.",
     "replay": "Send what is kept in a folder again.",

@@ -12,7 +12,7 @@ import click
 
 from logflume.cli import FAILED
 from logflume.cli.screen import say, visible
-from logflume.cli.ship import shipping
+from logflume.cli.ship import made_of, shipping
 from logflume.errors import UsageError
 from logflume.ship.shipper import ship
 from logflume.ship.sinks import KINDS
@@ -44,9 +44,8 @@ def command(folder: Path, sinks: tuple[str, ...], timeout_s: float | None) -> in
     """
     deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
     if sinks:
-        return shipping(
-            folder, sinks, lambda made, looked: ship(folder, made, ends_at_once=True, looked=looked), deadline_s
-        )
+        made = made_of(sinks, folder)
+        return shipping(lambda looked: ship(folder, made, ends_at_once=True, looked=looked), deadline_s)
     while left := _left(folder):
         if deadline_s is not None and time.monotonic() >= deadline_s:
             for sink in left:

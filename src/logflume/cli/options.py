@@ -6,6 +6,7 @@ Holds: each is declared once, here, and means the same in each command; ``asked`
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -35,6 +36,12 @@ def paths(*, required: bool = True) -> Callable[[Command], Command]:
     return click.argument("paths", metavar="PATH...", nargs=-1, required=required, type=click.Path(readable=False))
 
 
+config = click.option(
+    "--config",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A TOML file that says how output is kept and names sinks, [sinks.NAME].",
+)
 quiet = click.option("-q", "--quiet", is_flag=True, help="Show no progress. What could not be read is said anyway.")
 color = click.option(
     "--color",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from logflume.cli.ship import shipping
+from logflume.cli.ship import made_of, shipping
 from logflume.moments import parse_moment
 from logflume.ship.replay import replay
 from logflume.ship.sinks import KINDS
@@ -31,4 +31,5 @@ def command(folder: Path, sinks: tuple[str, ...], since: str | None) -> int:
     logflume replay logs/job --sink file:again.log --since 2h
     """
     since_ns = None if since is None else parse_moment(since, now_ns=time.time_ns())
-    return shipping(folder, sinks, lambda made, looked: replay(folder, made, since_ns=since_ns, looked=looked))
+    made = made_of(sinks, folder)
+    return shipping(lambda looked: replay(folder, made, since_ns=since_ns, looked=looked))

@@ -10,7 +10,7 @@ import re
 import signal
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -19,9 +19,10 @@ from logflume.cli import options as ask
 from logflume.cli.screen import say
 from logflume.errors import UsageError
 from logflume.ship.capture import Ended, Wanted, capture
+from logflume.ship.config import Captured, Config, read_config
 from logflume.ship.processes import CannotStart, Process, Processes, end_like
 from logflume.ship.recording import Mode
-from logflume.ship.segments import BUDGET_BYTES, Fsync, Rules, WhenOver
+from logflume.ship.segments import Fsync, WhenOver
 from logflume.ship.sinks import KINDS, sink_of
 from logflume.sizes import show_size
 
@@ -42,20 +43,22 @@ _NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
     "--capture",
     "mode",
     type=click.Choice([mode.value for mode in Mode]),
-    default=Mode.DIRECT.value,
-    show_default=True,
-    help="Whether COMMAND writes the files itself, or we read a pipe, a FIFO that outlives us, a terminal.",
+    help="Whether COMMAND writes the files itself, or we read a pipe, a FIFO that outlives us, a terminal. "
+    "[default: direct]",
 )
-@click.option("--apart", is_flag=True, help="Keep standard error in a file of its own, and show it on standard error.")
+@click.option(
+    "--apart",
+    is_flag=True,
+    default=None,
+    help="Keep standard error in a file of its own, and show it on standard error.",
+)
 @click.option(
     "--budget", metavar="SIZE", callback=ask.size, help="What all files of a stream may take. [default: 1 GiB]"
 )
 @click.option(
     "--when-over",
     type=click.Choice([each.value for each in WhenOver]),
-    default=WhenOver.DROP_OLDEST.value,
-    show_default=True,
-    help="What happens beyond the budget.",
+    help="What happens beyond the budget. [default: drop-oldest]",
 )
 @click.option(
     "--max-age",
@@ -66,10 +69,9 @@ _NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 @click.option(
     "--fsync",
     type=click.Choice([each.value for each in Fsync]),
-    default=Fsync.NEVER.value,
-    show_default=True,
-    help="What a power failure may take: 30 s or so, 0.5 s, nothing.",
+    help="What a power failure may take: 30 s or so, 0.5 s, nothing. [default: never]",
 )
+@ask.config
 @click.option("--sink", "sinks", metavar="SINK", multiple=True, help=f"Ship the output there, too: {KINDS}.")
 @click.option(
     "--drain",
@@ -84,12 +86,13 @@ def command(
     words: tuple[str, ...],
     folder: Path | None,
     quiet: bool,
-    mode: str,
-    apart: bool,
+    mode: str | None,
+    apart: bool | None,
     budget: int | None,
-    when_over: str,
+    when_over: str | None,
     max_age: float | None,
-    fsync: str,
+    fsync: str | None,
+    config: Path | None,
     sinks: tuple[str, ...],
     drain_s: float,
 ) -> int:
@@ -103,12 +106,22 @@ def command(
     logflume run --dir logs/job --quiet -- ./serve --port 8080
     logflume run --dir logs/job --capture pipe --budget 100MB -- make
     """
-    rules = Rules(budget or BUDGET_BYTES, WhenOver(when_over), None, max_age, Fsync(fsync))
+    known = None if config is None else read_config(config)
+    captured = known.captured if known is not None else Captured()
+    given = {
+        "mode": None if mode is None else Mode(mode),
+        "apart": apart,
+        "budget": budget,
+        "when_over": None if when_over is None else WhenOver(when_over),
+        "max_age_s": max_age,
+        "fsync": None if fsync is None else Fsync(fsync),
+    }
+    captured = replace(captured, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]  # each of its own type
     kept = folder or _new_folder(words[0])
-    wanted = Wanted(words, kept, Mode(mode), apart, not quiet, rules)
-    if rules.when_over is WhenOver.WAIT and not sinks:
+    wanted = Wanted(words, kept, captured.mode, captured.apart, not quiet, captured.rules())
+    if captured.when_over is WhenOver.WAIT and not sinks and not (known and known.sinks):
         raise UsageError("with --when-over wait there must be a --sink to wait for")
-    shipping = Shipping(kept, [*dict.fromkeys(sinks)], drain_s)
+    shipping = Shipping(kept, [*dict.fromkeys(sinks)], drain_s, known)
     return run(wanted, shipping, told=folder is None)
 
 
@@ -122,6 +135,7 @@ class Shipping:
     folder: Path
     sinks: list[str]
     drain_s: float
+    config: Config | None = None
 
     def check(self) -> None:
         """See that there are such sinks.
@@ -131,12 +145,17 @@ class Shipping:
         """
         for words in self.sinks:
             sink_of(words, beside=self.folder)
+        if self.config is not None:
+            self.config.make_sinks(self.folder, {"child": self.folder.absolute().name})
 
     def start(self, processes: Processes) -> Process | None:
         """Start to ship, if there is a sink."""
-        if not self.sinks:
+        named = self.config if self.config is not None and self.config.sinks else None
+        if not self.sinks and named is None:
             return None
         options = [option for words in self.sinks for option in ("--sink", words)]
+        if named is not None:
+            options += ["--config", str(named.path)]
         program = [sys.executable, "-m", "logflume", "ship", *options, "--", str(self.folder)]
         return processes.start(program, {}, session=True)
 

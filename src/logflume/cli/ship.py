@@ -14,20 +14,26 @@ from typing import TYPE_CHECKING
 import click
 
 from logflume.cli import FAILED
+from logflume.cli import options as ask
 from logflume.cli.screen import say
-from logflume.ship.shipper import ship
+from logflume.errors import UsageError
+from logflume.ship.config import Config, read_config
+from logflume.ship.shipper import Job, ship_all
 from logflume.ship.sinks import KINDS, sink_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from logflume.abc import Sink
     from logflume.ship.delivery import Progress
 
 
 @click.command()
-@click.argument("folder", metavar="FOLDER", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--sink", "sinks", metavar="SINK", multiple=True, required=True, help=f"Where to: {KINDS}.")
+@click.argument(
+    "folder", metavar="[FOLDER]", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path)
+)
+@click.option("--sink", "sinks", metavar="SINK", multiple=True, help=f"Where to: {KINDS}.")
+@ask.config
 @click.option("-f", "--follow", is_flag=True, help="Go on as files grow, until a signal.")
 @click.option(
     "--state",
@@ -35,8 +41,10 @@ if TYPE_CHECKING:
     type=click.Path(file_okay=False, path_type=Path),
     help="Where it is kept how far each sink is. [default: .logflume in FOLDER]",
 )
-def command(folder: Path, sinks: tuple[str, ...], follow: bool, state: Path | None) -> int:
+def command(folder: Path | None, sinks: tuple[str, ...], config: Path | None, follow: bool, state: Path | None) -> int:
     """Bring all files in FOLDER to each sink, from where it was the last time.
+
+    With --config and without FOLDER: those of all children that the file names.
 
     Each sink goes at its own pace. It ends when all is delivered and nobody captures into FOLDER any more. What a sink
     refuses is offered again, for ever.
@@ -45,21 +53,39 @@ def command(folder: Path, sinks: tuple[str, ...], follow: bool, state: Path | No
     logflume ship logs/job --sink file:/mnt/archive/job.log
     logflume ship -f /var/log/app --sink http://collector:8080/logs --state ~/.local/state/app
     """
-    return run(folder, [*dict.fromkeys(sinks)], follow=follow, state=state)
+    known = None if config is None else read_config(config)
+    jobs = [*_iter_jobs(folder, sinks, known, state)]
+    return shipping(lambda looked: ship_all(jobs, follow=follow, looked=looked))
 
 
-def run(folder: Path, sinks: Sequence[str], *, follow: bool, state: Path | None) -> int:
-    """Ship; return the exit code."""
-    return shipping(folder, sinks, lambda made, looked: ship(folder, made, follow=follow, state=state, looked=looked))
+def _iter_jobs(folder: Path | None, words: Sequence[str], known: Config | None, state: Path | None) -> Iterator[Job]:
+    """Yield what is to be shipped.
+
+    Raises:
+        UsageError: it is not said what, or where to; a sink cannot be.
+    """
+    if not words and (known is None or not known.sinks):
+        raise UsageError("say where to: --sink SINK, or --config FILE with a table [sinks.NAME]")
+    folders = [(None, folder)] if folder is not None else [*known.folders()] if known is not None else []
+    if not folders:
+        raise UsageError("say what is shipped: FOLDER, or --config FILE with [supervise] and [children.NAME]")
+    for child, each in folders:
+        if folder is None and not each.exists():
+            continue  # a child that has not run yet
+        tags = {"child": child or each.absolute().name}
+        made = made_of(words, each) + (known.make_sinks(each, tags) if known else [])
+        yield Job(each, made, state)
+
+
+def made_of(words: Sequence[str], folder: Path) -> list[Sink]:
+    """Return the sinks that words name, each once, for what lies in a folder."""
+    return [sink_of(one, beside=folder) for one in dict.fromkeys(words)]
 
 
 def shipping(
-    folder: Path,
-    sinks: Sequence[str],
-    deliver: Callable[[Sequence[Sink], Callable[[Sequence[Progress]], bool]], list[Progress]],
-    deadline_s: float | None = None,
+    deliver: Callable[[Callable[[Sequence[Progress]], bool]], list[Progress]], deadline_s: float | None = None
 ) -> int:
-    """Deliver to the sinks that words name until all is done, a signal or a deadline; return the exit code."""
+    """Deliver until all is done, a signal or a deadline; return the exit code."""
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
@@ -70,7 +96,7 @@ def shipping(
         told.look(progress)
         return not stopped.is_set() and (deadline_s is None or time.monotonic() < deadline_s)
 
-    progress = deliver([sink_of(words, beside=folder) for words in dict.fromkeys(sinks)], looked)
+    progress = deliver(looked)
     told.look(progress)
     for each in progress:
         if each.lost_bytes:
@@ -82,15 +108,15 @@ class _Told:
     """Says what is wrong with a sink once, and again when it is something else."""
 
     def __init__(self) -> None:
-        self._last: dict[str, str | None] = {}
-        self._last_rejected: dict[str, str] = {}
+        self._last: dict[int, str | None] = {}
+        self._last_rejected: dict[int, str] = {}
 
     def look(self, progress: Sequence[Progress]) -> None:
         for each in progress:
             wrong = each.refused or each.trouble
-            if wrong and self._last.get(each.sink) != wrong:
+            if wrong and self._last.get(id(each)) != wrong:
                 say(wrong if each.refused is None else f"{wrong}; it is offered again until it is taken")
-            self._last[each.sink] = wrong
-            if each.why_rejected and self._last_rejected.get(each.sink) != each.why_rejected:
+            self._last[id(each)] = wrong
+            if each.why_rejected and self._last_rejected.get(id(each)) != each.why_rejected:
                 say(f"{each.sink} will never take {each.rejected} events: {each.why_rejected}")
-                self._last_rejected[each.sink] = each.why_rejected
+                self._last_rejected[id(each)] = each.why_rejected

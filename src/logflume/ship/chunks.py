@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from logflume.sources.rotation import Key
@@ -145,9 +145,10 @@ def _crc_of(segment: int, start: int, end: int) -> int | None:
 class Chunks:
     """Writes the index of one segment, by looking how the segment has grown."""
 
-    def __init__(self, path: Path, segment: int) -> None:
+    def __init__(self, path: Path, segment: int, seen: Callable[[bytes], object] | None = None) -> None:
         """Go on with the index at ``path``, which has a header; ``segment`` is a descriptor to read, which it owns.
 
+        ``seen`` is told what comes, in pieces cut anywhere, by whoever looks.
         What follows the last good entry is cut off; what an entry says about bytes that are not there goes, too.
         """
         self._segment = segment
@@ -160,12 +161,15 @@ class Chunks:
         os.ftruncate(self._index, HEADER.size + good * ENTRY.size)
         self._looked, self._crc = self._end, 0
         self._last_ns = 0
+        self._seen = seen
 
     def look(self, now_ns: int, *, to_end: bool = False) -> int:
         """Index what came since the last look; ``to_end`` leaves nothing for later. Return the segment's size."""
         while piece := os.pread(self._segment, PIECE_BYTES - (self._looked - self._end) % PIECE_BYTES, self._looked):
             self._crc = zlib.crc32(piece, self._crc)
             self._looked += len(piece)
+            if self._seen is not None:
+                self._seen(piece)
             if self._looked - self._end >= ENTRY_EVERY_BYTES:
                 self._add(now_ns)
         if self._looked > self._end and (to_end or now_ns - self._last_ns >= ENTRY_EVERY_NS):

@@ -186,8 +186,9 @@ class Recording:
         apart: bool = False,
         rules: Rules | None = None,
         stop_child: Callable[[], object] = lambda: None,
+        seen: Callable[[bytes], object] | None = None,
     ) -> None:
-        """Open the streams; nothing is read before ``begin``.
+        """Open the streams; nothing is read before ``begin``. ``seen`` is told what comes, by a thread of its own.
 
         Raises:
             UsageError: rules that cannot be kept; somebody captures into that folder; what should be a FIFO is none.
@@ -197,7 +198,7 @@ class Recording:
         folder.mkdir(parents=True, exist_ok=True)
         writer = Writer.CHILD if mode is Mode.DIRECT else Writer.US
         self.streams = {
-            number: Segments(folder, NAMES[number], rules, writer=writer, stop_child=stop_child)
+            number: Segments(folder, NAMES[number], rules, writer=writer, stop_child=stop_child, seen=seen)
             for number in ((STDOUT, STDERR) if apart else (STDOUT,))
         }
         self._lost_before = {number: len(segments.losses.all) for number, segments in self.streams.items()}

@@ -180,8 +180,11 @@ class Segments:
         *,
         writer: Writer = Writer.US,
         stop_child: Callable[[], object] = lambda: None,
+        seen: Callable[[bytes], object] | None = None,
     ) -> None:
         """Open, recover and go on with stream ``name`` in ``folder``, which is made if it is not there.
+
+        ``seen`` is told what comes, in pieces cut anywhere, by the thread that ticks.
 
         Raises:
             UsageError: rules that cannot be kept; somebody else has this stream open.
@@ -201,6 +204,7 @@ class Segments:
         self.ended = threading.Event()
         self._side = folder / SIDE
         self._stop_child = stop_child
+        self._seen = seen
         self._asked_to_stop = False
         self._shifting = False
         self._torn = False
@@ -324,7 +328,7 @@ class Segments:
             if self.rules.fsync is not Fsync.NEVER:
                 sync_folder(self.folder)
                 sync_folder(self._side)
-            writer = chunks.Chunks(index, descriptor)
+            writer = chunks.Chunks(index, descriptor, self._seen)
         except OSError:
             os.close(descriptor)
             raise
@@ -506,7 +510,7 @@ class Segments:
             chunks.rebuild(index, chunks.Header(base, key, began_ns), descriptor)
         if path == self.path:
             self._count_damage(descriptor, index, chunks.Header(base, key, began_ns))
-        writer = chunks.Chunks(index, descriptor)
+        writer = chunks.Chunks(index, descriptor, self._seen)
         segment = Segment(base, key, began_ns, status.st_size, index, writer, path != self.path)
         segment.punched_bytes = punched_until(descriptor)
         return segment

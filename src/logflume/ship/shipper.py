@@ -11,7 +11,7 @@ import contextlib
 import json
 import os
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from logflume.catalog import log_of_paths
@@ -22,7 +22,7 @@ from logflume.sources.captured import SIDE, is_captured
 from logflume.sources.opening import is_inside
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from logflume.abc import Sink
@@ -33,6 +33,21 @@ MAX_SINKS = 64
 
 NOTE_S = 0.5
 """How often progress is noted beside the streams, for ``logflume status``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What one folder holds, and where it goes.
+
+    Attributes:
+        folder: a capture's, or any with log files.
+        sinks: where it goes; they are closed at the end.
+        state: where cursors are kept; in the folder if None.
+    """
+
+    folder: Path
+    sinks: Sequence[Sink]
+    state: Path | None = None
 
 
 def ship(
@@ -62,30 +77,49 @@ def ship(
     Loss:   none; what was given up before it was read is a line in its place.
     Memory: a batch for each sink, and a reader for each of its streams.
     """
-    names = [sink.name for sink in sinks]
-    if not 0 < len(names) <= MAX_SINKS or len(set(names)) < len(names):
-        raise UsageError(f"name 1 to {MAX_SINKS} sinks, each once")
-    _refuse_to_ship_itself(folder, state)
-    log = log_of_paths([folder])
+    return ship_all([Job(folder, sinks, state)], follow=follow, ends_at_once=ends_at_once, looked=looked)
 
-    def ended() -> bool:
-        return ends_at_once or (not follow and not is_written(folder))
 
-    deliveries = [Delivery(folder, log, sink, ended, state=state) for sink in sinks]
-    for delivery in deliveries:
+def ship_all(
+    jobs: Sequence[Job],
+    *,
+    follow: bool = False,
+    ends_at_once: bool = False,
+    looked: Callable[[Sequence[Progress]], bool] = lambda _: True,
+) -> list[Progress]:
+    """Do the same for several folders; the progress of all of them is one list, folder by folder."""
+    for job in jobs:
+        names = [sink.name for sink in job.sinks]
+        if not names or len(set(names)) < len(names):
+            raise UsageError("name at least one sink, and each once")
+        _refuse_to_ship_itself(job.folder, job.state)
+    if not 0 < sum(len(job.sinks) for job in jobs) <= MAX_SINKS:
+        raise UsageError(f"1 to {MAX_SINKS} sinks at once, counted for each folder")
+    deliveries = {job.folder: _deliveries(job, follow=follow, ends_at_once=ends_at_once) for job in jobs}
+    threads = [delivery for each in deliveries.values() for delivery in each]
+    for delivery in threads:
         delivery.start()
-    progress = [delivery.progress for delivery in deliveries]
+    progress = [delivery.progress for delivery in threads]
     try:
-        while any(delivery.is_alive() for delivery in deliveries):
-            _note(folder, progress)
+        while any(delivery.is_alive() for delivery in threads):
+            _note_all(deliveries)
             if not looked(progress):
                 break
-            _join_for(deliveries, NOTE_S)
+            _join_for(threads, NOTE_S)
     finally:
-        for delivery in deliveries:
+        for delivery in threads:
             delivery.stop()
-        _note(folder, progress)
+        _note_all(deliveries)
     return progress
+
+
+def _deliveries(job: Job, *, follow: bool, ends_at_once: bool) -> list[Delivery]:
+    log = log_of_paths([job.folder])
+
+    def ended() -> bool:
+        return ends_at_once or (not follow and not is_written(job.folder))
+
+    return [Delivery(job.folder, log, sink, ended, state=job.state) for sink in job.sinks]
 
 
 def _refuse_to_ship_itself(folder: Path, state: Path | None) -> None:
@@ -116,6 +150,11 @@ def _join_for(deliveries: Sequence[Delivery], seconds: float) -> None:
     deadline_s = time.monotonic() + seconds
     for delivery in deliveries:
         delivery.join(max(0.0, deadline_s - time.monotonic()))
+
+
+def _note_all(deliveries: Mapping[Path, Sequence[Delivery]]) -> None:
+    for folder, each in deliveries.items():
+        _note(folder, [delivery.progress for delivery in each])
 
 
 def _note(folder: Path, progress: Sequence[Progress]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -49,12 +50,18 @@ class SinkStatus:
         backlog_bytes: what it has not had yet, those that were given up included; None where nobody counts.
         refusals: how often it refused, as its shipper last noted.
         refused: why it refuses now, so noted.
+        sent_bytes: what it has accepted since its shipper began, so noted.
+        lost_bytes: what was given up before it could have it, so noted.
+        lag_s: how long ago the oldest of its backlog came; 0 without one, None where nobody knows.
     """
 
     name: str
     backlog_bytes: int | None
     refusals: int
     refused: str | None
+    sent_bytes: int = 0
+    lost_bytes: int = 0
+    lag_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +98,17 @@ def read_status(folder: Path) -> Status:
     for cursor in cursors.read_all(folder / SIDE / "cursors"):
         each = noted.get(cursor.sink, {})
         backlog = _backlog(cursor.places, ends)
-        sinks.append(SinkStatus(cursor.sink, backlog, each.get("refusals", 0), each.get("refused")))
+        sinks.append(
+            SinkStatus(
+                cursor.sink,
+                backlog,
+                each.get("refusals", 0),
+                each.get("refused"),
+                each.get("sent_bytes", 0),
+                each.get("lost_bytes", 0),
+                0.0 if backlog == 0 else _lag_s(folder, cursor.places, ends),
+            )
+        )
     return Status(
         running=is_captured(folder),
         program=note.get("program"),
@@ -134,3 +151,30 @@ def _backlog(places: dict[str, cursors.Place], ends: dict[str, int]) -> int | No
             return None
         backlog += end - (place.offset or 0 if place else 0)
     return backlog
+
+
+def _lag_s(folder: Path, places: dict[str, cursors.Place], ends: dict[str, int]) -> float | None:
+    """Return how long ago the oldest byte came that a sink has not had, as the indexes know."""
+    came = [
+        came_ns
+        for name, end in ends.items()
+        if (offset := _offset_of(places.get(name))) < end and (came_ns := _came_ns(folder, name, offset)) is not None
+    ]
+    return max(0.0, (time.time_ns() - min(came)) / 1e9) if came else None
+
+
+def _offset_of(place: cursors.Place | None) -> int:
+    return (place.offset or 0) if place else 0
+
+
+def _came_ns(folder: Path, name: str, offset: int) -> int | None:
+    """Return when the byte at an offset of a stream came; None when no index tells."""
+    for path in sorted((folder / SIDE).glob(f"{name}.*.index")):
+        header = chunks.read_header(path)
+        if header is None:
+            continue
+        with contextlib.suppress(OSError):
+            for entry in chunks.iter_entries(path):
+                if header.base + entry.end > offset:
+                    return entry.time_ns
+    return None
