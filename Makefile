@@ -70,7 +70,7 @@ airflow: .venv-airflow/.logflume ## Apache Airflow in an environment of its own,
 	@scripts/install_airflow.sh .venv-airflow $<
 	@touch $@
 
-.venv-airflow/.logflume: .venv-airflow/.tools $(VENV)/.built pyproject.toml $(PYTHON_SOURCES)
+.venv-airflow/.logflume: .venv-airflow/.tools $(VENV)/.built pyproject.toml $(PYTHON_SOURCES) | viewer
 	@scripts/install_here.sh .venv-airflow
 	@touch $@
 

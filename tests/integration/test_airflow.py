@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections import Counter
+from collections import Counter, deque
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+import httpx
 import pytest
 
 from tests.airflow_home import LOGFLUME, airflow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import httpx
 
     from tests.airflow_home import Airflow
 
@@ -38,7 +38,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
         message = f"there is no {VENV}: make airflow"
         pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
     home = tmp_path_factory.mktemp("airflow") / "home"
-    with airflow(VENV, home, settings=LOGFLUME) as running:
+    # What a user may have at once is little, so that a test can reach it.
+    bounds = {"AIRFLOW__LOGFLUME__MAX_FOLLOWERS_PER_CALLER": "2", "AIRFLOW__LOGFLUME__HEARTBEAT_S": "5"}
+    with airflow(VENV, home, settings=LOGFLUME | bounds) as running:
         live = running.trigger("live_sample", "live")
         sample = running.trigger("log_sample", "sample 1+%")
         odd = running.trigger(ODD_DAG, "odd run: ~100% 'done' [ü] {0} & #1?")
@@ -231,6 +233,115 @@ def open_files(pid: int) -> set[Path]:
         except OSError:
             continue
     return found
+
+
+# The plugin
+
+LIVE = "/logflume/api/v1/logs/live_sample/live/live/-1/1"
+
+
+def test_the_plugin_is_found_by_its_entry_point(server: Airflow) -> None:
+    """Airflow lists it, with a tab on the task instance page."""
+    plugin = next(each for each in server.get("/plugins")["plugins"] if each["name"] == "logflume")
+    (view,) = plugin["external_views"]
+    assert view["destination"] == "task_instance"
+    assert view["href"] == "/logflume/tasks/{DAG_ID}/{RUN_ID}/{TASK_ID}/{MAP_INDEX}"
+
+
+def test_the_tab_shows_the_viewer_of_the_latest_try(server: Airflow, sample: str) -> None:
+    """The page names the log of the last try, or of the one that is asked for, and its module is there."""
+    run = sample.rpartition("/")[2]
+    page = server.client.get(f"/logflume/tasks/log_sample/{run}/flaky/{{MAP_INDEX}}")
+    assert page.status_code == 200
+    assert f'src="../../../../api/v1/logs/log_sample/{run}/flaky/-1/2"' in page.text
+    assert "frame-ancestors 'self'" in page.headers["content-security-policy"]
+    first = server.client.get(f"/logflume/tasks/log_sample/{run}/flaky/-1?try=1")
+    assert f'api/v1/logs/log_sample/{run}/flaky/-1/1"' in first.text
+    assert server.client.get(f"/logflume/tasks/log_sample/{run}/none/-1").status_code == 404
+
+
+def test_the_operators_link_leads_to_the_page(server: Airflow, sample: str) -> None:
+    """Airflow's list of extra links has it, with the try."""
+    links = server.get(f"{sample}/taskInstances/flaky/links")["extra_links"]
+    path = links["Log (logflume)"]
+    assert path.startswith("/logflume/tasks/log_sample/")
+    assert server.client.get(path).status_code == 200
+
+
+def test_the_engines_routes_read_a_try(server: Airflow, sample: str) -> None:
+    """Stream, rows, search and the description of a log are the engine's."""
+    log = f"/logflume/api/v1/logs/log_sample/{sample.rpartition('/')[2]}/chatty/-1/1"
+    text = server.client.get(f"{log}/stream", headers={"Accept": "text/plain"})
+    assert text.text.count('"event":"row ') == 300
+    told = server.client.get(log).json()
+    assert (told["state"], [source["state"] for source in told["sources"]]) == ("succeeded", ["ok"])
+    hits = server.client.get(f"{log}/search", params={"q": "row 299 of"}).text.splitlines()
+    assert json.loads(hits[-1])["done"]["hits"] == 1
+    assert server.client.get(f"{log}/nothing").status_code == 404
+    assert server.client.get(log.replace("/chatty/-1/1", "/chatty/-1/7")).status_code == 404
+
+
+def test_the_engines_routes_find_odd_names(server: Airflow) -> None:
+    """Ids with signs and letters of all kinds lead to their log, once encoded."""
+    run = server.get(f"/dags/{quote(ODD_DAG)}/dagRuns")["dag_runs"][0]["dag_run_id"]
+    path = "/".join(quote(part, safe="") for part in (ODD_DAG, run, ODD_TASK, "-1"))
+    page = server.client.get(f"/logflume/tasks/{path}")
+    assert f"api/v1/logs/{path}/1" in page.text
+    assert "hello odd names" in server.client.get(f"/logflume/api/v1/logs/{path}/1/stream").text
+
+
+@pytest.mark.parametrize("rest", ["", "/stream", "/rows", "/search?q=x", "/locate?seq=1", "/summary", "/raw", "/meta"])
+def test_who_may_not_see_the_dag_sees_nothing_of_its_log(server: Airflow, sample: str, rest: str) -> None:
+    """Every route asks Airflow, whatever the address says beside; a stranger is not even told that it is there."""
+    log = f"/logflume/api/v1/logs/log_sample/{sample.rpartition('/')[2]}/chatty/-1/1{rest}"
+    sign = "&" if "?" in rest else "?"
+    with server.sign_in("guest") as guest:
+        assert guest.get(log).status_code == 403
+        assert guest.get(f"{log}{sign}dag_id=live_sample").status_code == 403
+        assert guest.get(log.replace("chatty", "none")).status_code == 403
+        assert guest.get(f"{LIVE}{rest}").status_code != 403
+    with httpx.Client(base_url=server.client.base_url, trust_env=False) as stranger:
+        assert stranger.get(log).status_code == 401
+
+
+def test_who_may_not_see_the_dag_does_not_get_its_page(server: Airflow, sample: str) -> None:
+    """The page is refused, too, and there is no list."""
+    with server.sign_in("guest") as guest:
+        assert guest.get(f"/logflume/tasks/log_sample/{sample.rpartition('/')[2]}/chatty/-1").status_code == 403
+        assert guest.get("/logflume/api/v1/logs").status_code == 404
+        assert guest.get("/logflume/tasks/live_sample/live/live/-1").status_code == 200
+
+
+def test_a_follow_gets_what_a_task_writes_and_counts_against_its_user(server: Airflow) -> None:
+    """Lines come as they are written; one follow more than there may be is refused with 429."""
+    follow = {"follow": "true", "tail": "0"}
+    with ExitStack() as stack:
+        both = [stack.enter_context(server.client.stream("GET", f"{LIVE}/stream", params=follow)) for _ in range(2)]
+        refused = server.client.get(f"{LIVE}/stream", params=follow)
+        assert refused.status_code == 429
+        assert int(refused.headers["retry-after"]) > 0
+        with (server.home / "live_lines").open("a") as file:
+            file.write("followed\n")
+        for answer in both:
+            assert any("followed" in line for line in answer.iter_lines())
+    deadline_s = time.monotonic() + DEADLINE_S
+    while server.client.get(f"{LIVE}/stream", params={"limit": 1}).status_code == 429:
+        assert time.monotonic() < deadline_s
+
+
+def test_a_follow_ends_when_its_user_may_no_longer_read(server: Airflow) -> None:
+    """Access is asked for again while a follow lasts."""
+    denied = server.home / "guest_denied"
+    follow = {"follow": "true", "tail": "0"}
+    with server.sign_in("guest") as guest, guest.stream("GET", f"{LIVE}/stream", params=follow) as answer:
+        denied.touch()
+        try:
+            # Heartbeats come until then.
+            with suppress(httpx.RemoteProtocolError):
+                deque(answer.iter_lines(), maxlen=0)
+            assert guest.get(f"{LIVE}/stream").status_code == 403
+        finally:
+            denied.unlink()
 
 
 def test_the_live_task_ends(server: Airflow) -> None:

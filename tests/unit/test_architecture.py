@@ -41,7 +41,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "boto3": ("ship.sinks.cloudwatch",),
     "botocore": ("ship.sinks.cloudwatch",),
     "click": ("cli",),
-    "fastapi": ("serve",),
+    "fastapi": ("serve", "airflow"),
     "httpx": ("client", "sources.logserver"),
     "jwt": ("serve",),
     "kubernetes": ("sources.cluster",),
@@ -52,7 +52,9 @@ HOMES: dict[str, tuple[str, ...]] = {
     "pydantic_core": ("airflow",),
     "redis": ("ship.sinks.redis",),
     "rich": ("cli",),
-    "starlette": ("serve",),
+    # Airflow's database is asked in its own way.
+    "sqlalchemy": ("airflow",),
+    "starlette": ("serve", "airflow"),
     # The same; Python has the second from 3.11 on.
     "tomli": ("settings",),
     "tomllib": ("settings",),

@@ -68,8 +68,7 @@ class Guard:
         """Add the pages and the answers to refusals."""
         app.include_router(signin_router(self.gate))
         app.include_router(pages_router(self.gate))
-        app.add_exception_handler(Refused, self._on_refused)
-        app.add_exception_handler(TooMany, _on_too_many)
+        self.install_answers(app)
         app.add_api_route("/readyz", self._readyz, methods=["GET"], tags=["operations"])
         if self._settings.metrics != "off":
             needed = [Depends(self.gate.caller)] if self._settings.metrics == "callers" else []
@@ -81,6 +80,11 @@ class Guard:
                 dependencies=needed,
                 response_class=Response,
             )
+
+    def install_answers(self, app: FastAPI) -> None:
+        """Add the answers to refusals, and nothing else."""
+        app.add_exception_handler(Refused, self._on_refused)
+        app.add_exception_handler(TooMany, _on_too_many)
 
     def wrap(self, app: ASGIApp) -> ASGIApp:
         """Return the application with headers, counts and the access log around it."""

@@ -40,6 +40,7 @@ _PAGE = """<!doctype html>
 _SCRIPT = '<script type="module" src="{up}{name}.js"></script>'
 _LIST = '<log-list src="{up}api/v1/logs"></log-list>\n<noscript>{noscript}</noscript>'
 _LOG = '<task-log src="{up}api/v1/logs/{path}" home="{up}" linked></task-log>\n<noscript>{noscript}</noscript>'
+_LOG_ALONE = '<task-log src="{up}api/v1/logs/{path}" linked></task-log>\n<noscript>{noscript}</noscript>'
 _NO_SCRIPT = '<p>This page needs JavaScript. The same without it: <a href="{address}">{address}</a></p>'
 _NOT_BUILT = """<main>
 <h1>The viewer is not built</h1>
@@ -61,7 +62,7 @@ class _Module:
 
 def pages_router(gate: Gate, built: Path = BUILT) -> APIRouter:
     """Return the routes ``/``, ``/logs/ID`` and those of the modules."""
-    pages = _Pages(_Module(built / "list.js"), _Module(built / "viewer.js"))
+    pages = Pages(built)
     router = APIRouter(include_in_schema=False)
     router.add_api_route("/", pages.list_page, dependencies=[Depends(gate.caller)], response_class=HTMLResponse)
     admitted = [Depends(gate.admit)]
@@ -70,8 +71,12 @@ def pages_router(gate: Gate, built: Path = BUILT) -> APIRouter:
     return router
 
 
-class _Pages:
-    def __init__(self, listing: _Module, viewer: _Module) -> None:
+class Pages:
+    """Makes the pages around the built modules."""
+
+    def __init__(self, built: Path = BUILT) -> None:
+        """Read the modules."""
+        listing, viewer = _Module(built / "list.js"), _Module(built / "viewer.js")
         self._list = listing
         self._viewer = viewer
         self._modules = {module.name: module for module in (listing, viewer) if module.code}
@@ -82,9 +87,13 @@ class _Pages:
 
     async def log_page(self, request: Request, log_id: Annotated[str, InPath(max_length=4096)]) -> Response:
         """Show a log. Whether it is there, the page finds out."""
-        path = _below(request, "/logs/")
+        path = path_below(request, "/logs/")
         up = "../" * (1 + path.count("/"))
         return _page(log_id, up, self._viewer, _LOG, f"api/v1/logs/{path}/stream", path=path)
+
+    def lone_page(self, title: str, up: str, path: str) -> Response:
+        """Show a log, by its encoded path in the API, where there is no list to go back to."""
+        return _page(title, up, self._viewer, _LOG_ALONE, f"api/v1/logs/{path}/stream", path=path)
 
     async def module(self, request: Request, name: str) -> Response:
         """Give a module, for as long as it is the same."""
@@ -109,7 +118,7 @@ def _page(title: str, up: str, module: _Module, body: str, address: str, *, path
     return HTMLResponse(page, headers={"Cache-Control": "no-cache"})
 
 
-def _below(request: Request, start: str) -> str:
+def path_below(request: Request, start: str) -> str:
     """Return the rest of the path as the browser wrote it: what is relative to it counts its slashes."""
     root: str = request.scope.get("root_path", "")
     raw: bytes = request.scope.get("raw_path") or request.url.path.encode()
