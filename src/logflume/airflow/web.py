@@ -31,6 +31,7 @@ from logflume.airflow.tasks import TaskCatalog, latest_try, log_id_of
 from logflume.serve.app import create_app
 from logflume.serve.guard import Guard
 from logflume.serve.pages import Pages
+from logflume.serve.problems import Problem
 from logflume.serve.settings import Settings
 from logflume.serve.shelf import Shelf
 
@@ -72,7 +73,14 @@ def create_web() -> ASGIApp:
     for path in (log, f"{log}/{{rest:path}}"):
         app.add_api_route(path, routes.data, methods=["GET", "HEAD"], dependencies=_MAY_READ)
     app.add_api_route("/{name}.js", routes.pages.module, response_class=Response)
+    app.add_exception_handler(Problem, _on_problem)
     return guard.wrap(app)
+
+
+async def _on_problem(request: Request, error: Exception) -> Response:
+    del request
+    assert isinstance(error, Problem)  # noqa: S101 - registered for it
+    return error.response()
 
 
 class _Routes:
