@@ -52,8 +52,6 @@ HOMES: dict[str, tuple[str, ...]] = {
     "pydantic_core": ("airflow",),
     "redis": ("ship.sinks.redis",),
     "rich": ("cli",),
-    # Airflow's database is asked in its own way.
-    "sqlalchemy": ("airflow",),
     "starlette": ("serve", "airflow"),
     # The same; Python has the second from 3.11 on.
     "tomli": ("settings",),
@@ -61,7 +59,8 @@ HOMES: dict[str, tuple[str, ...]] = {
     # The connection pool of the official Kubernetes client.
     "urllib3": ("sources.cluster",),
     "uvicorn": ("serve", "cli.serve"),
-    "sqlalchemy": ("ship.conditions",),
+    # Airflow's database is asked in its own way.
+    "sqlalchemy": ("airflow", "ship.conditions"),
     "watchfiles": ("watch",),
     # The doctor asks whether it loads.
     "zstandard": (
