@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from logflume.cli.serverflags import ARGUMENTS, settings_flags
-from logflume.serve.settings import Settings, declared, load_settings
+from logflume.serve.settings import Folder, Settings, declared, load_settings
 from logflume.settings import BadSetting
 
 
@@ -35,7 +35,7 @@ def test_flags() -> None:
     """Each kind can be given, and wins over the environment."""
     words = ["/a", "--port", "7", "--frame-ancestors", "https://x", "--frame-ancestors", "https://y"]
     settings = load(*words, "--allow-unauthenticated-network", "--cookie", "off", LOGFLUME_SERVE_PORT="5")
-    assert settings.folders == (Path("/a"),)
+    assert settings.folders == (Folder(None, Path("/a")),)
     assert (settings.port, settings.cookie, settings.allow_unauthenticated_network) == (7, "off", True)
     assert settings.frame_ancestors == ("https://x", "https://y")
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from logflume.errors import UsageError
-from logflume.serve.settings import Settings, check_binding, declared, is_loopback, load_settings, reference
+from logflume.serve.settings import Folder, Settings, check_binding, declared, is_loopback, load_settings, reference
 from logflume.settings import MAX_FILE_BYTES, BadSetting
 
 if TYPE_CHECKING:
@@ -78,7 +78,23 @@ def test_relative_paths(here: Path) -> None:
     """They start at the folder of the file they are in, and elsewhere where the command was called."""
     settings = load("tls_cert = 'c.pem'\ntls_key = '/k.pem'\n", {"LOGFLUME_SERVE_FOLDERS": "x:/y"}, {"key_file": "k"})
     assert (settings.tls_cert, settings.tls_key) == (here / "etc/c.pem", Path("/k.pem"))
-    assert (settings.folders, settings.key_file) == ((here / "x", Path("/y")), here / "k")
+    assert (settings.folders, settings.key_file) == (
+        (Folder(None, here / "x"), Folder(None, Path("/y"))),
+        here / "k",
+    )
+
+
+def test_folders_have_names(here: Path) -> None:
+    """NAME=PATH names one, unless there is something of that whole name."""
+    (here / "dag_id=load").mkdir()
+    settings = load("", {}, {"folders": ("a=/b", "dag_id=load", "c=d=e", "x/y=z", "=f")})
+    assert settings.folders == (
+        Folder("a", Path("/b")),
+        Folder(None, here / "dag_id=load"),
+        Folder("c", here / "d=e"),
+        Folder(None, here / "x/y=z"),
+        Folder(None, here / "=f"),
+    )
 
 
 @pytest.mark.parametrize(
@@ -103,9 +119,9 @@ def test_relative_paths(here: Path) -> None:
         ("cookie = 'none'", {}, {}, "etc/serve.toml: cookie: expected one of lax, strict, off"),
         ("host = 1", {}, {}, "etc/serve.toml: host: expected an address or a name of this machine"),
         ("root_path = 'logs/'", {}, {}, "root_path: expected a path that begins with / and does not end with one"),
-        ('folders = "x\\u0000"', {}, {}, "folders: expected a list, each a path"),
-        ("folders = [1]", {}, {}, "folders: expected a list, each a path"),
-        ("folders = 1", {}, {}, "folders: expected a list, each a path"),
+        ('folders = "x\\u0000"', {}, {}, "folders: expected a list, each a path, or NAME=PATH"),
+        ("folders = [1]", {}, {}, "folders: expected a list, each a path, or NAME=PATH"),
+        ("folders = 1", {}, {}, "folders: expected a list, each a path, or NAME=PATH"),
         (None, {"LOGFLUME_SERVE_ALLOW_UNAUTHENTICATED_NETWORK": "maybe"}, {}, "NETWORK: expected true or false"),
         ("port = ", {}, {}, "etc/serve.toml: etc/serve.toml: expected TOML"),
         ("port = 1\nport = 2", {}, {}, "expected TOML"),

@@ -18,13 +18,14 @@ MANY = 2048
 
 
 @click.command()
-@click.argument("folders", nargs=-1, metavar="FOLDER")
+@click.argument("folders", nargs=-1, metavar="[NAME=]FOLDER …")
 @settings_flags
 def command(**flags: object) -> int:
-    """Serve every log under a folder over HTTP.
+    """Serve every log under a folder over HTTP; under several, ids begin with their names.
 
     \b
     logflume serve logs/
+    logflume serve airflow=/opt/airflow/logs jobs=/var/log/jobs
     curl http://127.0.0.1:8793/api/v1/logs
 
     Each flag can also be in a file (--config), or in the environment.
@@ -43,5 +44,7 @@ def command(**flags: object) -> int:
         host, port = listening.getsockname()[:2]
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         scheme = "https" if settings.tls else "http"
-        click.echo(f"{settings.folders[0].name} is served at {scheme}://{address}{settings.root_path}/", err=True)
+        names = ", ".join(folder.name or folder.path.name for folder in settings.folders)
+        verb = "is" if len(settings.folders) == 1 else "are"
+        click.echo(f"{names} {verb} served at {scheme}://{address}{settings.root_path}/", err=True)
         return run.serve(settings, listening)

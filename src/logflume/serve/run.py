@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from logflume.catalog import ByPattern, FolderCatalog
+from logflume.catalogs import NAME, NamedCatalogs
 from logflume.errors import UsageError
 from logflume.indexcache import IndexCache
 from logflume.serve.app import create_app
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
+    from logflume.abc import Catalog
     from logflume.serve.drain import Drain
     from logflume.serve.settings import Settings
 
@@ -73,10 +75,12 @@ def check(settings: Settings) -> None:
         UsageError: with what to do.
     """
     check_binding(settings)
-    if len(settings.folders) != 1:
-        raise UsageError(f"one folder is served, not {len(settings.folders)}: name one that holds them all")
-    if not settings.folders[0].is_dir():
-        raise UsageError(f"{settings.folders[0]}: there is no such folder")
+    if not settings.folders:
+        raise UsageError("name a folder whose logs are to be served: logflume serve logs/")
+    for folder in settings.folders:
+        if not folder.path.is_dir():
+            raise UsageError(f"{folder.path}: there is no such folder")
+    _catalog(settings)
     Gate(settings, _key(settings, IndexCache()))
 
 
@@ -104,10 +108,28 @@ def application(settings: Settings, metrics_folder: Path | None = None) -> tuple
     cache = IndexCache()
     key = _key(settings, cache)
     guard = Guard(settings, key=key, metrics_folder=metrics_folder)
-    layout = ByPattern(settings.pattern) if settings.pattern else None
-    catalog = FolderCatalog(settings.folders[0], layout=layout)
-    shelf = Shelf(catalog, key=key, cache=cache, quiet_ends_s=settings.quiet_ends_s)
+    shelf = Shelf(_catalog(settings), key=key, cache=cache, quiet_ends_s=settings.quiet_ends_s)
     return guard.wrap(create_app(shelf, guard)), guard
+
+
+def _catalog(settings: Settings) -> Catalog:
+    """Return the logs that are served.
+
+    Raises:
+        UsageError: two folders of one name, or one whose own name cannot be part of an id.
+    """
+    layout = ByPattern(settings.pattern) if settings.pattern else None
+    if len(settings.folders) == 1 and settings.folders[0].name is None:
+        return FolderCatalog(settings.folders[0].path, layout=layout)
+    named: dict[str, Catalog] = {}
+    for folder in settings.folders:
+        name = folder.name or folder.path.resolve().name
+        if name in named:
+            raise UsageError(f"two folders are called {name}: give one another name, as in NAME={folder.path}")
+        if not NAME.fullmatch(name):
+            raise UsageError(f"{folder.path}: {name!r} cannot begin ids: give it a name, as in logs={folder.path}")
+        named[name] = FolderCatalog(folder.path, layout=layout)
+    return NamedCatalogs(named)
 
 
 def _key(settings: Settings, cache: IndexCache) -> bytes:

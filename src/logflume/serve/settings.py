@@ -14,8 +14,9 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from logflume.catalogs import NAME
 from logflume.kinds import APath, ListOf, OneOf, Text, Whole, YesNo
 from logflume.settings import (
     BadSetting,
@@ -43,11 +44,41 @@ _BYTES = 1_000_000_000_000_000
 _PREFIX = Text("a prefix of ids of logs, such as dag_id=load/ or team_*")
 
 
+class Folder(NamedTuple):
+    """A folder that is served, and what it is called; None: ids do not begin with a name, or with the folder's own."""
+
+    name: str | None
+    path: Path
+
+
+@dataclass(frozen=True)
+class AFolder:
+    """A folder, or ``NAME=FOLDER``; what is there under the whole text is a folder, for ``=`` is often in a name."""
+
+    expected: str = "a path, or NAME=PATH"
+
+    def read(self, value: object, base: Path) -> Folder:
+        """Take a name off the front."""
+        try:
+            path = APath().read(value, base)
+        except ValueError:
+            raise ValueError(self.expected) from None
+        name, found, rest = str(value).partition("=")
+        if not found or path.exists() or not NAME.fullmatch(name):
+            return Folder(None, path)
+        return Folder(name, APath().read(rest, base))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """What a server is told. The values of one run; nothing changes while it runs."""
 
-    folders: tuple[Path, ...] = setting(ListOf(APath(), ":"), (), "The folders whose logs are served.")
+    folders: tuple[Folder, ...] = setting(
+        ListOf(AFolder(), ":"),
+        (),
+        "The folders whose logs are served. Of several, the ids of each begin with its name: the given one, or the "
+        "last part of its path.",
+    )
     pattern: str | None = setting(
         Text(),
         None,
