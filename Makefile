@@ -66,7 +66,7 @@ packages: ## install what tests need from Debian (as root; else say what is miss
 .PHONY: airflow
 airflow: .venv-airflow/.logflume ## Apache Airflow in an environment of its own, with logflume in it (tests and benchmarks use it)
 
-.venv-airflow/.tools: tests/data/airflow/constraints.txt scripts/install_airflow.sh
+.venv-airflow/.tools: tests/data/airflow/constraints.txt tests/data/airflow/providers.txt scripts/install_airflow.sh
 	@scripts/install_airflow.sh .venv-airflow $<
 	@touch $@
 

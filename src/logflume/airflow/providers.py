@@ -152,7 +152,8 @@ def _iter_pages(io: Any, ti: Any, log_id: str, read: str) -> Iterator[Any]:  # n
     Raises:
         Exception: what the store's client raised.
     """
-    own = copy.copy(io)  # the client of this walk alone; the original serves others meanwhile
+    own = copy.copy(io)  # with a client of this walk alone; the original serves others meanwhile
+    vars(own).update(vars(io))  # a copy of an attrs class has its fields only
     own.client = telling = _Telling(io.client)
     offset: object = 0
     while True:

@@ -1,0 +1,274 @@
+"""Remote logs by the providers' own classes, beside servers that speak their stores' protocols."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import ExitStack
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from logflume import iter_merged
+from logflume.airflow import remote
+from logflume.merge import How
+from logflume.records import GapReason, Output
+from tests.airflow import stores
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PATH = "dag_id=d/run_id=r/task_id=t/attempt=1.log"
+EVENTS = [f"line {number}" for number in range(2500)]
+TEXT = "".join(json.dumps({"timestamp": "2024-11-20T12:34:56Z", "event": event}) + "\n" for event in EVENTS)
+TI = SimpleNamespace(
+    dag_id="d",
+    task_id="t",
+    run_id="r",
+    map_index=-1,
+    try_number=1,
+    state="success",
+    end_date=None,
+    id="0190",
+    dag_run=SimpleNamespace(logical_date=None, data_interval_start=None, data_interval_end=None, run_after=None),
+)
+
+
+def read(monkeypatch: pytest.MonkeyPatch, io: Any, path: str = PATH, ti: Any = TI, number: int = 1) -> Any:  # noqa: ANN401
+    """Read as the handler does; give the lines' events, the gaps and the messages."""
+    monkeypatch.setattr("airflow.logging_config.get_remote_task_log", lambda: io)
+    found = remote.remote_logs(ti, number, path)
+    with iter_merged(found.sources, How(output=Output.TEXT)) as merged:
+        text = b"".join(merged).decode()
+        gaps = merged.gaps
+    return [_event(line) for line in text.splitlines()], gaps, found.messages
+
+
+def _event(line: str) -> str:
+    try:
+        return str(json.loads(line)["event"])
+    except ValueError:
+        return line
+
+
+# AWS
+
+
+@pytest.fixture(scope="module")
+def aws_url() -> Iterator[str]:
+    """Run S3 and CloudWatch."""
+    with stores.aws() as url:
+        yield url
+
+
+@pytest.fixture
+def connected(aws_url: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Configure Airflow's connection to it; give what boto3 takes for the same."""
+    extra = {"endpoint_url": aws_url, "region_name": "us-east-1"}
+    connection = {"conn_type": "aws", "login": "key", "password": "very-secret", "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(connection))
+    monkeypatch.setenv("AIRFLOW__LOGGING__REMOTE_LOG_CONN_ID", "aws_default")
+    return {**extra, "aws_access_key_id": "key", "aws_secret_access_key": "very-secret"}
+
+
+def s3_of(folder: Path) -> Any:  # noqa: ANN401 - the provider's class
+    """Make the provider's class as Airflow does."""
+    from airflow.providers.amazon.aws.log.s3_task_handler import S3RemoteLogIO
+
+    return S3RemoteLogIO(remote_base="s3://logs/base", base_log_folder=str(folder), delete_local_copy=False)
+
+
+def test_s3_is_read_in_chunks(connected: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The task's object and its trigger's are read whole, under their own names; a missing log has no source."""
+    import boto3
+
+    client = boto3.client("s3", **connected)
+    client.create_bucket(Bucket="logs")
+    client.put_object(Bucket="logs", Key=f"base/{PATH}", Body=TEXT.encode() * 10)
+    client.put_object(Bucket="logs", Key=f"base/{PATH}.trigger.3.log", Body=b"deferred")
+    events, gaps, messages = read(monkeypatch, s3_of(tmp_path))
+    assert sorted(events) == sorted([*EVENTS * 10, "deferred"])
+    assert gaps == []
+    assert messages == [f"s3://logs/base/{PATH}", f"s3://logs/base/{PATH}.trigger.3.log"]
+    assert read(monkeypatch, s3_of(tmp_path), "no/such.log") == ([], [], [])
+
+
+def test_an_s3_that_refuses_is_a_gap(
+    connected: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error of the store is a Gap with its words and none of the connection's secrets, and no line of a log."""
+    io = s3_of(tmp_path)
+    io.remote_base = "s3://no-such-bucket/base"
+    events, (gap,), _ = read(monkeypatch, io)
+    assert events == []
+    assert gap.reason is GapReason.UNREADABLE
+    assert "NoSuchBucket" in gap.detail
+    assert "very-secret" not in gap.detail
+
+
+def test_cloudwatch_is_streamed(connected: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All events of a log stream come; a stream that is not there is told, and is no line of a log."""
+    import boto3
+    from airflow.providers.amazon.aws.log.cloudwatch_task_handler import CloudWatchRemoteLogIO
+
+    client = boto3.client("logs", **connected)
+    client.create_log_group(logGroupName="airflow")
+    client.create_log_stream(logGroupName="airflow", logStreamName=PATH)
+    now_ms = time.time_ns() // 10**6
+    for begin in range(0, len(EVENTS), 500):
+        events = [
+            {"timestamp": now_ms + begin, "message": json.dumps({"event": each})} for each in EVENTS[begin:][:500]
+        ]
+        client.put_log_events(logGroupName="airflow", logStreamName=PATH, logEvents=events)
+    arn = "arn:aws:logs:us-east-1:123456789012:log-group:airflow"
+    io = CloudWatchRemoteLogIO(
+        remote_base=arn, log_group_arn=arn, base_log_folder=str(tmp_path), delete_local_copy=False
+    )
+    found, gaps, _ = read(monkeypatch, io)
+    assert found == EVENTS
+    assert gaps == []
+    found, gaps, messages = read(monkeypatch, io, "no/such.log")
+    assert (found, gaps) == ([], [])
+    assert "no log stream" in messages[0]
+
+
+# Search engines
+
+
+def documents(log_id: str) -> list[dict[str, Any]]:
+    """Return the lines of a log as the providers write them."""
+    times = {"timestamp": "2024-11-20T12:34:56Z", "log_id": log_id, "host": "worker"}
+    return [{"offset": number + 1, "event": event, **times} for number, event in enumerate(EVENTS)]
+
+
+def elasticsearch(url: str, folder: Path) -> Any:  # noqa: ANN401 - the provider's class
+    """Make Elasticsearch's class as Airflow does."""
+    from airflow.providers.elasticsearch.log.es_task_handler import ElasticsearchRemoteLogIO
+
+    template = "{dag_id}-{task_id}-{run_id}-{map_index}-{try_number}"
+    return ElasticsearchRemoteLogIO(
+        host=url, target_index="logs", base_log_folder=folder, delete_local_copy=False, log_id_template=template
+    )
+
+
+def opensearch(url: str, folder: Path) -> Any:  # noqa: ANN401 - as above
+    """Make OpenSearch's class as Airflow does."""
+    from airflow.providers.opensearch.log.os_task_handler import OpensearchRemoteLogIO
+
+    template = "{dag_id}-{task_id}-{run_id}-{map_index}-{try_number}"
+    host, port = url.rsplit(":", 1)
+    return OpensearchRemoteLogIO(
+        host=host,
+        port=int(port),
+        username="",
+        password="",
+        target_index="logs",
+        base_log_folder=folder,
+        delete_local_copy=False,
+        log_id_template=template,
+    )
+
+
+@pytest.mark.parametrize("make", [elasticsearch, opensearch])
+def test_search_engines_are_walked_to_the_end(make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN401
+    """All 2,500 lines come, of the try that was asked for; an error on the third page is a Gap behind two pages."""
+    held = documents("d-t-r--1-1")
+    with stores.serving(stores.SearchEngine, documents=held, fails_after=None) as url:
+        io = make(url, tmp_path)
+        events, gaps, _ = read(monkeypatch, io)
+        assert events == EVENTS
+        assert gaps == []
+        second = SimpleNamespace(**{**vars(TI), "try_number": 2})
+        assert read(monkeypatch, io, ti=second, number=1)[0] == EVENTS
+        events, gaps, messages = read(monkeypatch, io, ti=second, number=2)
+        assert (events, gaps) == ([], [])
+        assert "no log" in messages[0]
+    with stores.serving(stores.SearchEngine, documents=held, fails_after=2000) as url:
+        events, (gap,), _ = read(monkeypatch, make(url, tmp_path))
+        assert events == EVENTS[:2000]
+        assert gap.reason is GapReason.UNREADABLE
+
+
+def test_a_search_engine_that_is_away_is_a_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be reached is a Gap; the read goes on with what other places have."""
+    url = f"http://127.0.0.1:{stores.free_port()}"
+    events, gaps, _ = read(monkeypatch, elasticsearch(url, tmp_path))
+    assert events == []
+    assert [gap.reason for gap in gaps] == [GapReason.UNREADABLE]
+
+
+# Redis, HDFS
+
+
+def test_redis_is_read_in_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the provider's own handler wrote is read back, a page at a time; a missing log is told."""
+    import logging
+
+    from airflow.providers.redis.hooks.redis import RedisHook
+    from airflow.providers.redis.log.redis_task_handler import _RedisHandler
+
+    with ExitStack() as stack:
+        port = stack.enter_context(stores.redis(tmp_path))
+        monkeypatch.setenv("AIRFLOW_CONN_REDIS_DEFAULT", f"redis://127.0.0.1:{port}/0")
+        client = RedisHook().get_conn()
+        handler = _RedisHandler(client, PATH, max_lines=10_000, ttl_seconds=100)
+        for line in TEXT.splitlines():
+            handler.emit(logging.LogRecord("airflow.task", logging.INFO, "", 0, line, (), None))
+        events, gaps, messages = read(monkeypatch, remote.RedisRemoteLog())
+        assert events == EVENTS
+        assert (gaps, messages) == ([], [f"redis:{PATH}"])
+        assert read(monkeypatch, remote.RedisRemoteLog(), "other")[2] == ["There is no log redis:other."]
+        client.close()
+    events, (gap,), _ = read(monkeypatch, remote.RedisRemoteLog())
+    assert (events, gap.reason) == ([], GapReason.UNREADABLE)
+
+
+def test_hdfs_is_read_in_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of HDFS is read over WebHDFS; a missing one is told."""
+    from airflow.providers.apache.hdfs.log.hdfs_task_handler import HdfsRemoteLogIO
+
+    with stores.serving(stores.WebHdfs, files={f"/logs/{PATH}": TEXT.encode()}) as url:
+        monkeypatch.setenv("AIRFLOW_CONN_WEBHDFS_DEFAULT", url.replace("http", "webhdfs"))
+        monkeypatch.setenv("AIRFLOW__LOGGING__REMOTE_LOG_CONN_ID", "webhdfs_default")
+        io = HdfsRemoteLogIO(remote_base="/logs", base_log_folder=str(tmp_path), delete_local_copy=False)
+        events, gaps, _ = read(monkeypatch, io)
+        assert (events, gaps) == (EVENTS, [])
+        assert "no log" in read(monkeypatch, io, "other")[2][0]
+
+
+# What is no provider's
+
+
+def test_without_a_remote_store_there_is_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no remote logging is configured nobody is asked."""
+    assert read(monkeypatch, None) == ([], [], [])
+
+
+def test_a_secret_that_airflow_knows_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a provider raises is masked as Airflow masks."""
+    from airflow.sdk.log import mask_secret
+
+    mask_secret("open-sesame")
+
+    class Store:
+        def read(self, path: str, ti: object) -> None:
+            raise PermissionError("401 for https://user:open-sesame@store/")
+
+    _, (gap,), _ = read(monkeypatch, Store())
+    assert "PermissionError: 401 for https://user:***@store/" in gap.detail
+
+
+def test_an_older_try_is_read_with_a_row_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A provider that looks at the row's try number sees the one that was asked for."""
+    seen: list[int] = []
+
+    class Store:
+        def read(self, path: str, ti: Any) -> tuple[list[str], list[str]]:  # noqa: ANN401 - a row
+            seen.append(ti.try_number)
+            assert ti.dag_id == "d"
+            return [], []
+
+    read(monkeypatch, Store(), ti=SimpleNamespace(**{**vars(TI), "try_number": 3}), number=2)
+    assert seen == [2]
