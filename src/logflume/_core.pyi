@@ -202,6 +202,30 @@ class Packed:
     def last_ns(self) -> int: ...
 
 @final
+class Outgoing:
+    """Applies rules to whole lines on their way out: covers, counts, leaves out, makes objects of records."""
+
+    def __init__(
+        self,
+        *,
+        redact: list[tuple[str, str]],  # pattern, replacement with $1
+        count: list[str],
+        sample: tuple[str, int] | None = None,  # pattern of a record's first line, keep one in so many
+        as_records: str | None = None,  # the inside of an object with tags; None: lines stay lines
+        zone: str = "UTC",
+        reference_ns: int = 0,
+    ) -> None: ...  # ValueError(message, position) on a bad regex
+    def apply(self, block: bytes, arrived_ns: int) -> tuple[bytes, bytes, bytes] | None: ...
+    # None: nothing changes; else the new block, and for each of its lines where it ends there and before, as u32
+    def last_record_start(self, block: bytes) -> int | None: ...
+    @property
+    def counts(self) -> list[int]: ...
+    @property
+    def redacted(self) -> int: ...
+    @property
+    def left_out(self) -> int: ...
+
+@final
 class Packer:
     """Makes requests of the lines of one stream, each within the limits of a log service."""
 

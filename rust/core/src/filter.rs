@@ -77,7 +77,7 @@ impl Pattern {
     }
 }
 
-fn compile(source: &str, ignore_case: bool, unicode: bool) -> Result<Regex, BadPattern> {
+pub(crate) fn compile(source: &str, ignore_case: bool, unicode: bool) -> Result<Regex, BadPattern> {
     RegexBuilder::new(source)
         .multi_line(true)
         .case_insensitive(ignore_case)

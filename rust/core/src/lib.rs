@@ -13,6 +13,7 @@ pub mod level;
 pub mod masks;
 pub mod merge;
 pub mod messages;
+pub mod outgoing;
 pub mod outline;
 pub mod pack;
 pub mod render;

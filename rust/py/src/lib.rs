@@ -8,6 +8,7 @@ mod generate;
 mod index;
 mod merge;
 mod messages;
+mod outgoing;
 mod pack;
 
 use pyo3::prelude::*;
@@ -22,6 +23,8 @@ mod _core {
     use crate::merge::{Batch, Filter, Merger, Prescan, Prescanner, Scanner};
     #[pymodule_export]
     use crate::messages::Messages;
+    #[pymodule_export]
+    use crate::outgoing::Outgoing;
     #[pymodule_export]
     use crate::pack::{Packed, Packer};
 

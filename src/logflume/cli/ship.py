@@ -8,6 +8,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from logflume.cli.screen import say
 from logflume.errors import UsageError
 from logflume.ship.config import Config, read_config
 from logflume.ship.shipper import Job, ship_all
-from logflume.ship.sinks import KINDS, sink_of
+from logflume.ship.sinks import KINDS, sink_of, tags_of_host
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -74,7 +75,8 @@ def _iter_jobs(folder: Path | None, words: Sequence[str], known: Config | None, 
             continue  # a child that has not run yet
         tags = {"child": child or each.absolute().name}
         made = made_of(words, each) + (known.make_sinks(each, tags) if known else [])
-        yield Job(each, made, state)
+        rules = known.outgoing if known else None
+        yield Job(each, made, state, None if rules is None else partial(rules.stage, {**tags_of_host(), **tags}))
 
 
 def made_of(words: Sequence[str], folder: Path) -> list[Sink]:

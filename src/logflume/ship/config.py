@@ -29,6 +29,8 @@ from logflume.settings import (
 )
 from logflume.ship.conditions import KINDS as CONDITIONS
 from logflume.ship.conditions import SIGNALS, Condition
+from logflume.ship.outgoing import OutgoingTable, Redact, Sample, check_pattern
+from logflume.ship.outgoing import Rules as Outgoing
 from logflume.ship.recording import Mode
 from logflume.ship.segments import BUDGET_BYTES, MIN_BUDGET_BYTES, Fsync, Rules, WhenOver
 from logflume.ship.sinks import Chosen
@@ -45,13 +47,14 @@ MAX_CHILDREN = 100
 MAX_CONDITIONS = 20
 """Of one child; each is a thread."""
 
-TABLES = ("capture", "supervise", "children", "sinks")
+TABLES = ("capture", "supervise", "children", "sinks", "outgoing")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _MANY = 1_000_000
 _PARTS = ("capture", "limits", "share", "conditions")
 
 T = TypeVar("T")
+P = TypeVar("P", Redact, Sample)
 
 
 class Restart(enum.Enum):
@@ -179,6 +182,7 @@ class Config:
         supervised: None when there is no such table.
         children: in the order in which they start.
         sinks: what is shipped to.
+        outgoing: what becomes of lines on their way there; None when nothing does.
     """
 
     path: Path
@@ -186,6 +190,7 @@ class Config:
     supervised: Supervised | None = None
     children: tuple[ChildSettings, ...] = ()
     sinks: tuple[Chosen, ...] = ()
+    outgoing: Outgoing | None = None
 
     def folders(self) -> Iterator[tuple[str, Path]]:
         """Yield each child's name, and the folder that its output is kept in."""
@@ -230,6 +235,7 @@ class _File:
             supervised=None if supervise is None else self._read(Supervised, supervise, "supervise."),
             children=tuple(self._in_order([*self._iter_children(shared)])),
             sinks=tuple(self._iter_sinks()),
+            outgoing=self._outgoing(self._table("outgoing")) if "outgoing" in self._found else None,
         )
 
     def _table(self, name: str) -> dict[str, object]:
@@ -253,6 +259,33 @@ class _File:
     def _iter_sinks(self) -> Iterator[Chosen]:
         for name, value in self._named("sinks", self._found.get("sinks", {})):
             yield Chosen(name, value, self._where, self._base)
+
+    def _outgoing(self, table: dict[str, object]) -> Outgoing:
+        redact = [
+            (f"outgoing.redact.{name}.", each) for name, each in self._named("outgoing.redact", table.pop("redact", {}))
+        ]
+        sample = table.pop("sample", None)
+        for key in table:
+            known = (*declared_by(OutgoingTable), "redact", "sample")
+            refuse_unknown(self._where, key, known, f"There are: {', '.join(known)}.", under="outgoing.")
+        plain = self._read(OutgoingTable, table, "outgoing.")
+        if plain.tags and plain.format != "records":
+            raise BadSetting(self._where, "outgoing.tags", 'this needs format = "records"')
+        rules = Outgoing(
+            plain,
+            tuple(self._pattern(self._read(Redact, each, under), under) for under, each in redact),
+            None if sample is None else self._sample(as_table(sample, self._where, "outgoing.sample")),
+        )
+        for name, pattern in (plain.count or {}).items():
+            check_pattern(pattern, self._where, f"outgoing.count.{name}")
+        return rules
+
+    def _sample(self, table: dict[str, object]) -> Sample:
+        return self._pattern(self._read(Sample, table, "outgoing.sample."), "outgoing.sample.")
+
+    def _pattern(self, known: P, under: str) -> P:
+        check_pattern(known.pattern, self._where, f"{under}pattern")
+        return known
 
     def _named(self, what: str, value: object) -> Iterator[tuple[str, dict[str, object]]]:
         """Yield the tables of a table by their names, which are fit for a path."""

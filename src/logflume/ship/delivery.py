@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from logflume.ship.cursors import Cursor
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from logflume.abc import Log, Sink
+    from logflume.ship.outgoing import Stage
     from logflume.ship.requests import Receipt, Request
 
 LOOK_S = 0.05
@@ -54,6 +55,8 @@ class Progress:
         refused: why it refused the batch that it is offered now; None when it does not.
         trouble: what else is wrong.
         done: whether it has all that there is, and nothing more comes.
+        redacted, left_out: how many places were covered on the way, and how many lines left out.
+        counts: how many lines matched each pattern that is counted.
     """
 
     sink: str
@@ -68,13 +71,23 @@ class Progress:
     refused: str | None = None
     trouble: str | None = None
     done: bool = False
+    redacted: int = 0
+    left_out: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
 
 
 class Delivery(threading.Thread):
     """One sink's thread, from when it is started until it has all or is told to stop."""
 
     def __init__(
-        self, folder: Path, log: Log, sink: Sink, ended: Callable[[], bool], *, state: Path | None = None
+        self,
+        folder: Path,
+        log: Log,
+        sink: Sink,
+        ended: Callable[[], bool],
+        *,
+        state: Path | None = None,
+        stage: Callable[[], Stage] | None = None,
     ) -> None:
         """Open nothing yet.
 
@@ -84,6 +97,7 @@ class Delivery(threading.Thread):
             sink: where they go; it is closed at the end.
             ended: tells that nobody writes any more; asked when there is nothing to read.
             state: where the cursor is kept; beside the streams if None.
+            stage: makes what is applied to each stream on its way; None: they leave as they are.
         """
         super().__init__(name=f"logflume-sink-{sink.name}", daemon=True)
         self.progress = Progress(sink.name)
@@ -91,6 +105,7 @@ class Delivery(threading.Thread):
         self._log = log
         self._sink = requests_of(sink)
         self._ended = ended
+        self._stage = stage
         self._stopping = threading.Event()
         self._counting = threading.Lock()
         self._senders = Senders(self._sink, self, self._stopping)
@@ -149,8 +164,9 @@ class Delivery(threading.Thread):
         for source in self._log.sources():
             if source.name not in self._lanes:
                 place = self._cursor.places.get(source.name)
-                feed = Feed(source, place, Bases(self._folder, source.name))
-                self._lanes[source.name] = Lane(feed, self._sink.packer(source.name), place)
+                stage = None if self._stage is None else self._stage()
+                feed = Feed(source, place, Bases(self._folder, source.name), None if stage is None else stage.lines)
+                self._lanes[source.name] = Lane(feed, self._sink.packer(source.name), place, stage)
 
     def _note_failures(self) -> None:
         failed = [lane.feed.failed for lane in self._lanes.values() if lane.feed.failed is not None]
@@ -165,6 +181,7 @@ class Delivery(threading.Thread):
             if batch is not None:
                 self.progress.lost_bytes += batch.lost_bytes
                 lane.add(batch)
+                self._note_stages()
             read = batch is not None
             packed = lane.take(everything=lane.waited_s >= self._sink.linger_s or (last and not read))
         if packed is not None:
@@ -174,11 +191,18 @@ class Delivery(threading.Thread):
     def _keep_places(self) -> bool:
         """Keep the place of each stream behind what has arrived with all before it; tell whether anything has."""
         moved = self._senders.collect([ticket for lane in self._lanes.values() for ticket in lane.on_their_way()])
-        if moved:
+        if moved or self._stage is not None:
             places = {name: place for name, lane in self._lanes.items() if (place := lane.arrived_place()) is not None}
             if places:
                 self._cursor.save(places)
         return moved
+
+    def _note_stages(self) -> None:
+        stages = [lane.stage for lane in self._lanes.values() if lane.stage is not None]
+        self.progress.redacted = sum(stage.redacted for stage in stages)
+        self.progress.left_out = sum(stage.left_out for stage in stages)
+        for name in stages[0].counts if stages else ():
+            self.progress.counts[name] = sum(stage.counts[name] for stage in stages)
 
     def refused(self, error: Exception) -> None:
         """Note why the sink refuses; called by those who send."""

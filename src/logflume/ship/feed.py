@@ -134,14 +134,14 @@ class Times:
 class Feed:
     """Reads one stream from a place on; one thread uses it."""
 
-    def __init__(self, source: Source, place: Place | None, bases: Bases) -> None:
-        """Open nothing yet."""
+    def __init__(self, source: Source, place: Place | None, bases: Bases, lines: WholeLines | None = None) -> None:
+        """Open nothing yet. ``lines`` says where a block may end; behind whole lines if None."""
         self.stream = source.name
         self.failed: Gap | None = None
         self._source = source
         self._place = place
         self._bases = bases
-        self._lines = WholeLines()
+        self._lines = WholeLines() if lines is None else lines
         self._reader: Reader | None = None
         self._at = 0  # linear, in the reader
         self._gaps = 0
@@ -166,7 +166,7 @@ class Feed:
     def _take(self, reader: Reader, block: bytes, *, last: bool) -> Batch | None:
         self._at += len(block)
         before = self._note_gaps(reader, len(block))
-        lines = self._lines.feed(block) if block else self._lines.take_rest() if last else b""
+        lines = self._lines.feed(block) if block else self._lines.take_rest() if last else self._lines.take_ripe()
         told, lost_bytes = self._told()
         if not lines and not before and not told:
             return None

@@ -20,34 +20,44 @@ if TYPE_CHECKING:
 
     from logflume.ship.cursors import Place
     from logflume.ship.feed import Batch, Feed
+    from logflume.ship.outgoing import Changed, Stage
     from logflume.ship.requests import Packed, Packer, Request
     from logflume.ship.senders import Ticket
 
 
 @dataclass(frozen=True, slots=True)
 class _Fed:
-    """A batch, and how many bytes the packer was fed up to its beginning."""
+    """A batch, and how many bytes the packer was fed up to its beginning; ``changed`` is what was fed instead of it."""
 
     begin: int
     batch: Batch
+    changed: Changed | None
+
+    @property
+    def block(self) -> bytes:
+        """What the packer was fed."""
+        return self.batch.block if self.changed is None else self.changed.block
 
     @property
     def end(self) -> int:
         """How many bytes it was fed up to its end."""
-        return self.begin + len(self.batch.block)
+        return self.begin + len(self.block)
 
     def place_behind(self, fed: int) -> Place | None:
         """Return the place where ``fed`` bytes are packed; None while those are only what was told before it."""
-        size = fed - self.begin
-        return self.batch.place_behind(size) if size >= self.batch.told_bytes else None
+        size: int | None = fed - self.begin
+        if self.changed is not None:
+            size = self.changed.size_before(fed - self.begin, len(self.batch.block))
+        return self.batch.place_behind(size) if size is not None and size >= self.batch.told_bytes else None
 
 
 class Lane:
     """A feed, a packer, and requests on their way, in order; one thread uses it."""
 
-    def __init__(self, feed: Feed, packer: Packer, place: Place | None) -> None:
+    def __init__(self, feed: Feed, packer: Packer, place: Place | None, stage: Stage | None = None) -> None:
         """Begin where the cursor is."""
         self.feed = feed
+        self.stage = stage
         self._packer = packer
         self._fed = 0
         self._batches: deque[_Fed] = deque()
@@ -57,9 +67,13 @@ class Lane:
 
     def add(self, batch: Batch) -> None:
         """Take what was read."""
-        self._batches.append(_Fed(self._fed, batch))
-        self._fed += len(batch.block)
-        self._packer.feed(batch.block, batch.arrived_ns)
+        changed = None if self.stage is None else self.stage.apply(batch.block, batch.arrived_ns)
+        fed = _Fed(self._fed, batch, changed)
+        self._batches.append(fed)
+        self._fed = fed.end
+        if not fed.block:
+            return
+        self._packer.feed(fed.block, batch.arrived_ns)
         if self._waits_since_s is None:
             self._waits_since_s = time.monotonic()
 
@@ -102,8 +116,15 @@ class Lane:
         return [ticket for ticket, _ in self._way]
 
     def arrived_place(self) -> Place | None:
-        """Return the place behind the last of those that have arrived with all before them; they are forgotten."""
+        """Return the place behind the last of those that have arrived with all before them; they are forgotten.
+
+        What was left out has arrived, too.
+        """
         kept = None
         while self._way and self._way[0][0].receipt is not None:
             kept = self._way.popleft()[1] or kept
+        if self._batches and not self._way and self._packer.is_empty:  # all of them were left out
+            kept = self._batches[-1].batch.place
+            self._end = kept.offset
+            self._batches.clear()
         return kept

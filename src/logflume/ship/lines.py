@@ -28,6 +28,10 @@ class WholeLines:
         self.rest = block[end:]
         return whole
 
+    def take_ripe(self) -> bytes:
+        """Return what was only held back for a while: nothing."""
+        return b""
+
     def take_rest(self) -> bytes:
         """Return what is left, whole or not."""
         rest, self.rest = self.rest, b""

@@ -39,6 +39,9 @@ FAMILIES = {
     "sink_sent_bytes_total": ("counter", "Bytes that the sink has accepted since shipping began."),
     "sink_refusals_total": ("counter", "How often it refused: each is tried again."),
     "sink_lost_bytes_total": ("counter", "Bytes that were given up before it could have them."),
+    "sink_redacted_total": ("counter", "Places that were covered on the way."),
+    "sink_left_out_lines_total": ("counter", "Lines that sampling left out."),
+    "sink_matched_lines_total": ("counter", "Lines on their way that matched a pattern of [outgoing] count."),
     "sink_up": ("gauge", "Whether it does not refuse now."),
     "supervisor_late_seconds_max": ("gauge", "The latest that the supervisor's loop ever was."),
     "supervisor_rounds_total": ("counter", "How often the loop went round."),
@@ -98,4 +101,8 @@ def _iter_kept(labels: dict[str, str], status: Status) -> Iterator[tuple[str, di
         yield "sink_sent_bytes_total", both, sink.sent_bytes
         yield "sink_refusals_total", both, sink.refusals
         yield "sink_lost_bytes_total", both, sink.lost_bytes
+        yield "sink_redacted_total", both, sink.redacted
+        yield "sink_left_out_lines_total", both, sink.left_out
+        for counter, count in sink.counts.items():
+            yield "sink_matched_lines_total", {**both, "counter": counter}, count
         yield "sink_up", both, int(sink.refused is None)

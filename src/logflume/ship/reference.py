@@ -11,6 +11,7 @@ from logflume.settings import rows_of
 from logflume.ship.conditions import KINDS as CONDITIONS
 from logflume.ship.conditions import Condition
 from logflume.ship.config import Captured, ChildTable, Limits, Share, Supervised
+from logflume.ship.outgoing import OutgoingTable, Redact, Sample
 from logflume.ship.sinks import BUILT_IN, kind_of
 
 if TYPE_CHECKING:
@@ -22,6 +23,11 @@ _TABLES: tuple[tuple[str, type], ...] = (
     ("[children.NAME]", ChildTable),
     ("[children.NAME.limits]", Limits),
     ("[children.NAME.share]", Share),
+)
+_OUTGOING: tuple[tuple[str, type], ...] = (
+    ("[outgoing]", OutgoingTable),
+    ("[outgoing.redact.NAME]", Redact),
+    ("[outgoing.sample]", Sample),
 )
 
 
@@ -37,6 +43,8 @@ def _iter_tables() -> Iterator[tuple[str, str, str]]:
     shared = frozenset(name for name, _, _ in rows_of(Condition))
     for kind, condition in CONDITIONS.items():
         yield f'[children.NAME.conditions.NAME], kind = "{kind}"', condition.__doc__ or "", _table(condition, shared)
+    for title, settings in _OUTGOING:
+        yield title, settings.__doc__ or "", _table(settings)
     for name in sorted(BUILT_IN):
         known = kind_of(name)
         if known is not None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from logflume.abc import Sink
     from logflume.ship.delivery import Progress
+    from logflume.ship.outgoing import Stage
 
 MAX_SINKS = 64
 """Each costs a thread, a batch and descriptors."""
@@ -43,11 +44,13 @@ class Job:
         folder: a capture's, or any with log files.
         sinks: where it goes; they are closed at the end.
         state: where cursors are kept; in the folder if None.
+        stage: makes what is applied to each stream on its way; None: they leave as they are.
     """
 
     folder: Path
     sinks: Sequence[Sink]
     state: Path | None = None
+    stage: Callable[[], Stage] | None = None
 
 
 def ship(
@@ -91,10 +94,10 @@ def ship_all(
     for job in jobs:
         names = [sink.name for sink in job.sinks]
         if not names or len(set(names)) < len(names):
-            raise UsageError("name at least one sink, and each once")
+            raise UsageError(f"name 1 to {MAX_SINKS} sinks, each once")
         _refuse_to_ship_itself(job.folder, job.state)
     if not 0 < sum(len(job.sinks) for job in jobs) <= MAX_SINKS:
-        raise UsageError(f"1 to {MAX_SINKS} sinks at once, counted for each folder")
+        raise UsageError(f"name 1 to {MAX_SINKS} sinks, counted for each folder")
     deliveries = {job.folder: _deliveries(job, follow=follow, ends_at_once=ends_at_once) for job in jobs}
     threads = [delivery for each in deliveries.values() for delivery in each]
     for delivery in threads:
@@ -119,7 +122,7 @@ def _deliveries(job: Job, *, follow: bool, ends_at_once: bool) -> list[Delivery]
     def ended() -> bool:
         return ends_at_once or (not follow and not is_written(job.folder))
 
-    return [Delivery(job.folder, log, sink, ended, state=job.state) for sink in job.sinks]
+    return [Delivery(job.folder, log, sink, ended, state=job.state, stage=job.stage) for sink in job.sinks]
 
 
 def _refuse_to_ship_itself(folder: Path, state: Path | None) -> None:

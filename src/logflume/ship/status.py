@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from logflume.ship import chunks, cursors
@@ -52,6 +52,7 @@ class SinkStatus:
         refused: why it refuses now, so noted.
         sent_bytes: what it has accepted since its shipper began, so noted.
         lost_bytes: what was given up before it could have it, so noted.
+        redacted, left_out, counts: what became of lines on their way, so noted.
         lag_s: how long ago the oldest of its backlog came; 0 without one, None where nobody knows.
     """
 
@@ -62,6 +63,9 @@ class SinkStatus:
     sent_bytes: int = 0
     lost_bytes: int = 0
     lag_s: float | None = None
+    redacted: int = 0
+    left_out: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,9 @@ def read_status(folder: Path) -> Status:
                 each.get("sent_bytes", 0),
                 each.get("lost_bytes", 0),
                 0.0 if backlog == 0 else _lag_s(folder, cursor.places, ends),
+                each.get("redacted", 0),
+                each.get("left_out", 0),
+                each.get("counts", {}),
             )
         )
     return Status(

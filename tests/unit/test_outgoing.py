@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from logflume.settings import BadSetting
+from logflume.ship.config import read_config
+from logflume.ship.outgoing import OutgoingTable, Redact, Rules, Sample
+from logflume.ship.shipper import Job, ship_all
+from logflume.ship.sinks.file import FileSink
+from logflume.ship.status import read_status
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from collections.abc import Mapping
+
+    from logflume.ship.delivery import Progress
+
+
+def shipped(folder: Path, rules: Rules, tags: Mapping[str, str]) -> tuple[bytes, Progress]:
+    """Ship what is in a folder by rules; return what arrived, and how it went."""
+    archive = folder.parent / "archive.log"
+    progress = ship_all([Job(folder, [FileSink(archive)], None, lambda: rules.stage(tags))])
+    return archive.read_bytes() if archive.exists() else b"", progress[0]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder for logs."""
+    made = tmp_path / "logs"
+    made.mkdir()
+    return made
+
+
+def test_secrets_are_covered_on_the_way_and_not_on_the_disk(folder: Path) -> None:
+    """What matches is replaced for sinks; the file stays as it is; both are counted."""
+    text = b"login password=hunter2 ok\nplain\n" * 10000
+    (folder / "out.log").write_bytes(text)
+    rules = Rules(OutgoingTable(count={"logins": "login"}), (Redact(pattern=r"(password=)\S+", replacement="$1***"),))
+    arrived, progress = shipped(folder, rules, {})
+    assert arrived == text.replace(b"hunter2", b"***")
+    assert (folder / "out.log").read_bytes() == text
+    assert (progress.redacted, progress.counts) == (10000, {"logins": 10000})
+
+
+def test_the_place_of_a_sink_stays_right(folder: Path) -> None:
+    """A sink that has had all has no backlog, though it got other bytes; what comes later is shipped once."""
+    path = folder / "out.log"
+    path.write_bytes(b"a secret\n" * 1000)
+    rules = Rules(redact=(Redact(pattern="secret"),))
+    shipped(folder, rules, {})
+    with path.open("ab") as file:
+        file.write(b"one more secret\n")
+    arrived, _ = shipped(folder, rules, {})
+    assert arrived == b"a ***\n" * 1000 + b"one more ***\n"
+
+
+def test_what_is_left_out_is_counted_and_not_waited_for(folder: Path) -> None:
+    """Sampling leaves out whole records; a stream that ends with some has no backlog, and they are not read again."""
+    block = b"2024-11-20 12:00:00 DEBUG x\n  its second line\n"
+    (folder / "out.log").write_bytes(b"2024-11-20 12:00:00 INFO first\n" + block * 5)
+    rules = Rules(sample=Sample(pattern="DEBUG", keep_one_in=10))
+    arrived, progress = shipped(folder, rules, {})
+    assert arrived == b"2024-11-20 12:00:00 INFO first\n" + block
+    assert progress.left_out == 8
+    assert shipped(folder, rules, {})[1].left_out == 0
+    assert [sink.refused for sink in read_status(folder).sinks] == [None]
+
+
+def test_records_become_objects(folder: Path) -> None:
+    """A traceback stays with its line, wherever blocks end; level, time and tags are there; objects get the tags."""
+    record = b'2024-11-20 12:34:56,789 ERROR it broke\nTraceback:\n  File "x"\n'
+    (folder / "out.log").write_bytes(record * 9000 + b'{"event":"done"}\n')
+    rules = Rules(OutgoingTable(format="records", tags={"team": "data"}))
+    arrived, _ = shipped(folder, rules, {"child": "scheduler"})
+    objects = [json.loads(line) for line in arrived.splitlines()]
+    assert len(objects) == 9001
+    tags = {"child": "scheduler", "team": "data"}
+    assert objects[-1] == {"event": "done", **tags}
+    assert {json.dumps(each) for each in objects[:-1]} == {
+        json.dumps(
+            {
+                "timestamp": "2024-11-20T12:34:56.789000Z",
+                "level": "error",
+                "event": record.decode().rstrip("\n"),
+                **tags,
+            }
+        )
+    }
+
+
+def test_lines_without_times_are_records_each(folder: Path) -> None:
+    """Where no line has a time, each is a record, with the time at which it came."""
+    (folder / "out.log").write_bytes(b"one\ntwo\n")
+    arrived, _ = shipped(folder, Rules(OutgoingTable(format="records")), {"child": "x"})
+    assert [json.loads(line)["event"] for line in arrived.splitlines()] == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[outgoing]\nformt = 1", r"outgoing\.formt: .* Did you mean format\?"),
+        ("[outgoing]\ntags = {a = 'b'}", r'outgoing\.tags: this needs format = "records"'),
+        ("[outgoing.redact.keys]\npattern = '('", r"outgoing\.redact\.keys\.pattern: bad pattern at 0: unclosed group"),
+        ("[outgoing.redact.keys]", r"outgoing\.redact\.keys\.pattern: expected a regular expression.* missing"),
+        ("[outgoing]\ncount = {bad = '[a'}", r"outgoing\.count\.bad: bad pattern"),
+        (
+            "[outgoing.sample]\npattern = 'x'\nkeep_one_in = 1",
+            r"outgoing\.sample\.keep_one_in: expected a whole number",
+        ),
+        ("[outgoing.sample]\npattern = '(?=x)'\nkeep_one_in = 2", r"outgoing\.sample\.pattern: bad pattern"),
+    ],
+)
+def test_a_mistake_is_told(tmp_path: Path, text: str, told: str) -> None:
+    """A pattern that cannot be used, and a key that is none, are told with their place."""
+    path = tmp_path / "logflume.toml"
+    path.write_text(text)
+    with pytest.raises(BadSetting, match=told):
+        read_config(path)
