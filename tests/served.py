@@ -97,7 +97,7 @@ def serving(
     )
     assert process.stderr is not None
     first = process.stderr.readline()
-    found = re.search(r"https?://[0-9.:]+", first)
+    found = re.search(r"https?://[0-9.:\[\]]+", first)
     assert found, first + process.stderr.read()
     said = [first]
     listener = threading.Thread(target=said.extend, args=[process.stderr])

@@ -37,11 +37,18 @@ class Asked:
     regex: str | None = None
     ignore_case: bool = False
     invert: bool = False
+    token_file: str | None = None
+    ca_file: str | None = None
 
     @classmethod
     def of(cls, answers: dict[str, object]) -> Asked:
         """Take what click has made of the options."""
         return cls(**answers)  # type: ignore[arg-type]  # click has checked each
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether a server is asked, and not this machine's files."""
+        return any(path.lower().startswith(("http://", "https://")) for path in self.paths)
 
     def log(self, *, wait_for_missing: bool = False) -> GivenLog:
         """Return the log that is named."""
@@ -70,6 +77,10 @@ class Asked:
         """Return the time to start at."""
         return self._moment(self.since)
 
+    def until_ns(self) -> int | None:
+        """Return the time to end before."""
+        return self._moment(self.until)
+
     def _moment(self, text: str | None) -> int | None:
         return None if text is None else parse_moment(text, now_ns=time.time_ns(), zone=self.zone)
 
@@ -79,7 +90,7 @@ class Asked:
             return None
         return where(
             since_ns=self.since_ns(),
-            until_ns=self._moment(self.until),
+            until_ns=self.until_ns(),
             min_level=Level[self.level.upper()] if self.level else Level.UNKNOWN,
             contains=None if self.literal is None else os.fsencode(self.literal),
             regex=self.regex,

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 @ask.patterns
 @ask.matching
 @ask.merging
+@ask.reaching
 @click.option("--cursor", metavar="TOKEN", help="Go on after the place that --print-cursor named.")
 @click.option("--print-cursor", is_flag=True, help="At the end name the place on stderr: 'logflume: cursor: TOKEN'.")
 @click.option("--cursor-file", metavar="FILE", help="Go on after the place kept in FILE; keep the new one there.")
@@ -41,14 +42,20 @@ def command(cursor: str | None, print_cursor: bool, cursor_file: str | None, **a
     """Merge logs by time and print them.
 
     PATHs are files, each with its rotated and compressed predecessors, folders with all files in them, and - for
-    standard input. The same record in several files is printed once.
+    standard input. The same record in several files is printed once. Or one is the address of a log on a server.
 
     \b
     logflume cat attempt=1.log attempt=1.log.trigger.1.log
     logflume cat --since 15m --level error /var/log/app
     logflume cat --output ndjson --cursor-file seen app.log | ship
     """
-    return cat(Asked.of(answers), Places(cursor, print_cursor, cursor_file))
+    asked = Asked.of(answers)
+    places = Places(cursor, print_cursor, cursor_file)
+    if asked.is_remote:
+        from logflume.cli import remote
+
+        return remote.cat(asked, places)
+    return cat(asked, places)
 
 
 @dataclass(frozen=True)
@@ -70,20 +77,23 @@ class Places:
         Raises:
             BadCursor: it was not made by us.
         """
-        token = self.cursor or self._kept()
+        token = self.token()
         return Cursor.from_token(token) if token else None
+
+    def token(self) -> str | None:
+        """Return the place to go on from, as it was given."""
+        return self.cursor or self._kept()
 
     def _kept(self) -> str | None:
         if self.cursor_file is None:
             return None
         try:
-            return Path(self.cursor_file).read_text("ascii", "replace").strip()
+            return Path(self.cursor_file).read_text("ascii", "replace").strip() or None
         except FileNotFoundError:  # the first time
             return None
 
-    def keep(self, cursor: Cursor) -> None:
+    def keep(self, token: str) -> None:
         """Name the place."""
-        token = cursor.token()
         if self.print_cursor:
             say(f"cursor: {token}")
         if self.cursor_file is not None:
@@ -126,6 +136,6 @@ def _keep(places: Places, merged: Merged, *, whole: bool) -> None:
         return
     merged.close()
     if whole:
-        places.keep(merged.cursor())
+        places.keep(merged.cursor().token())
     else:
         say("no cursor: the output was broken off within a block")

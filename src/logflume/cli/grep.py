@@ -31,6 +31,7 @@ NOTHING = 1
 @ask.printing
 @ask.filtering
 @ask.merging
+@ask.reaching
 def command(pattern: str, kind: str, count: bool, max_count: int | None, **answers: object) -> int:
     """Print the records that match PATTERN, merged by time.
 
@@ -45,6 +46,10 @@ def command(pattern: str, kind: str, count: bool, max_count: int | None, **answe
     Exit code: 0 found, 1 nothing found, 2 an error, or something could not be read.
     """
     asked = Asked.of({**answers, kind: pattern})
+    if asked.is_remote:
+        from logflume.cli import remote
+
+        return remote.grep(asked, count=count, max_records=max_count)
     return grep(asked, count=count, max_records=max_count)
 
 

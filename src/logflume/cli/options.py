@@ -32,7 +32,7 @@ def options(*groups: Callable[[Command], Command]) -> Callable[[Command], Comman
 
 
 def paths(*, required: bool = True) -> Callable[[Command], Command]:
-    """Files, folders, and - for standard input."""
+    """Files, folders, - for standard input; or the address of a log on a server."""
     return click.argument("paths", metavar="PATH...", nargs=-1, required=required, type=click.Path(readable=False))
 
 
@@ -53,6 +53,11 @@ color = click.option(
 timing = options(
     click.option("--zone", default="UTC", metavar="ZONE", help="Zone of times that name none. [default: UTC]"),
     click.option("--time-format", metavar="FORMAT", help="This log's times, as for strptime: '%d.%m.%Y %H:%M:%S'."),
+)
+
+reaching = options(
+    click.option("--token-file", metavar="FILE", help="For an address: the token to sign in with; or LOGFLUME_TOKEN."),
+    click.option("--ca-file", metavar="FILE", help="For an address: the certificates to trust (PEM)."),
 )
 
 merging = options(

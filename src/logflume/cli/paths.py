@@ -80,7 +80,7 @@ class GivenLog:
         wanted = [source for source in found if self._is_wanted(source.name)]
         if found and not wanted:
             names = [source.name for source in found]
-            raise UsageError(f"no source is called {' or '.join(self._patterns)}; {_offer(self._patterns[0], names)}")
+            raise UsageError(f"no source is called {' or '.join(self._patterns)}; {offer(self._patterns[0], names)}")
         return wanted
 
     def _all(self) -> list[Source]:
@@ -137,7 +137,8 @@ def nearest(name: str, names: Iterable[str]) -> list[str]:
     return difflib.get_close_matches(name, itertools.islice(names, MAX_NAMES), 3)
 
 
-def _offer(wanted: str, names: Sequence[str]) -> str:
+def offer(wanted: str, names: Sequence[str]) -> str:
+    """Say which of ``names`` may have been meant."""
     offered = nearest(wanted, names) or names[:3]
     more = len(names) - len(offered)
     return f"there is {', '.join(offered)}" + (f" and {more} more" if more else "")

@@ -45,6 +45,7 @@ ONLY_WHEN_MARKED = 1 << 62
 @ask.paths()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @ask.merging
+@ask.reaching
 def command(as_json: bool, **answers: object) -> int:
     """Show what a log is made of: its sources, levels, and when it was written.
 
@@ -55,7 +56,12 @@ def command(as_json: bool, **answers: object) -> int:
     late: lines that are older than one before them in their source; they keep their place.
     duplicates: records that another source holds, too; cat prints them once.
     """
-    return stat(Asked.of(answers), as_json=as_json)
+    asked = Asked.of(answers)
+    if asked.is_remote:
+        from logflume.cli import remote
+
+        return remote.stat(asked, as_json=as_json)
+    return stat(asked, as_json=as_json)
 
 
 def stat(asked: Asked, *, as_json: bool) -> int:

@@ -48,6 +48,7 @@ LOOK_S = 1.0
 @ask.patterns
 @ask.matching
 @ask.merging
+@ask.reaching
 def command(lines: int, follow: bool, **answers: object) -> int:
     """Print the last lines of the merged log, and with -f what comes.
 
@@ -57,8 +58,13 @@ def command(lines: int, follow: bool, **answers: object) -> int:
     logflume tail attempt=1.log
     logflume tail -n 1000 --level error logs/
     logflume tail -f -n 0 app.log worker.log
+    logflume tail -f http://127.0.0.1:8793/app.log
     """
     asked = Asked.of(answers)
+    if asked.is_remote:
+        from logflume.cli import remote
+
+        return remote.tail(asked, lines, follow=follow)
     log = asked.log(wait_for_missing=follow)
     if log.streams:
         raise UsageError(f"{log.streams[0].name} can be read only once: logflume cat - | tail")

@@ -20,7 +20,7 @@ from logflume.serve.live import Live
 from logflume.serve.meta import Waits, list_logs, meta
 from logflume.serve.places import locate, outline, rows, summary
 from logflume.serve.problems import Problem
-from logflume.serve.query import MAX_LIMIT, Chosen, WantedFilters
+from logflume.serve.query import MAX_LIMIT, Chosen, WantedFilters, WantedMerging
 from logflume.serve.raw import raw
 from logflume.serve.reading import Media, Reading, Wanted
 from logflume.serve.searching import MAX_HITS, MAX_SEARCH_S, Searching, Sought
@@ -98,6 +98,7 @@ def stream(  # noqa: PLR0917 - called by name
     request: Request,
     log_id: LogId,
     filters: WantedFilters,
+    merging: WantedMerging,
     after: Annotated[str | None, Query(description="Go on after this cursor; no old byte is read.")] = None,
     tail: Annotated[int | None, Query(ge=0, le=MAX_LIMIT, description="Begin so many lines before the end.")] = None,
     limit: Annotated[
@@ -135,7 +136,7 @@ def stream(  # noqa: PLR0917 - called by name
     form_of_lines = Output[output.upper()] if media is Media.FRAMES else media.output
     wanted = Wanted(
         log=Chosen(log.id, filters.sources_of(log)) if filters.sources else log,
-        how=filters.how(form_of_lines),
+        how=merging.applied(filters.how(form_of_lines)),
         media=media,
         after=Cursor.from_token(token, key=shelf.key, log_id=log.id) if token else None,
         since_ns=filters.since_ns(),
@@ -153,7 +154,7 @@ def stream(  # noqa: PLR0917 - called by name
         return _page(wanted)
     form = Form(media=media, encoding=_encoding(request), live=follow, head_only=request.method == "HEAD")
     if follow and request.method == "GET":
-        kind = (log.id, form_of_lines, *filters.key())
+        kind = (log.id, form_of_lines, *filters.key(), *merging.key())
         live: Live = request.app.state.live
         joined = held(request, Use.FOLLOW, lambda: live.joined(wanted, kind))
         return StreamResponse(joined, replace(form, encoding=None), stop=guard_of(request).drain.follows)

@@ -6,7 +6,7 @@ Invariant: whatever is in the address becomes a value in stated bounds, or a pro
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from fastapi import Depends, Query
@@ -14,7 +14,7 @@ from fastapi import Depends, Query
 from logflume.errors import UsageError
 from logflume.merge import How, where
 from logflume.moments import parse_moment
-from logflume.records import Level, Output
+from logflume.records import Dedup, Level, Output
 from logflume.serve.problems import Problem
 from logflume.window import Choice
 
@@ -52,6 +52,7 @@ class Filters:
             Query(min_length=1, max_length=MAX_PATTERN_CHARS, description="Records that match; linear time."),
         ] = None,
         ignore_case: Annotated[bool, Query(description="Of `q` and `regex`.")] = False,
+        invert: Annotated[bool, Query(description="Records without `q`, or that do not match `regex`.")] = False,
     ) -> None:
         self.since = since
         self.until = until
@@ -60,11 +61,12 @@ class Filters:
         self.q = q
         self.regex = regex
         self.ignore_case = ignore_case
+        self.invert = invert
 
     def key(self) -> tuple[object, ...]:
         """Return what tells filters apart."""
         chosen = tuple(sorted(set(self.sources or ())))
-        return (self.since, self.until, self.level, chosen, self.q, self.regex, self.ignore_case)
+        return (self.since, self.until, self.level, chosen, self.q, self.regex, self.ignore_case, self.invert)
 
     def how(self, output: Output) -> How:
         """Return how to merge."""
@@ -115,10 +117,38 @@ class Filters:
             contains=self.q,
             regex=self.regex,
             ignore_case=self.ignore_case,
+            invert=self.invert,
         )
 
 
+class Merging:
+    """How the lines of a stream are read and merged; a dependency of routes."""
+
+    def __init__(
+        self,
+        *,
+        zone: Annotated[str, Query(max_length=64, description="Of times that name none: `Europe/Berlin`.")] = "UTC",
+        time_format: Annotated[
+            str | None, Query(min_length=1, max_length=256, description="Of this log's times, as for `strptime`.")
+        ] = None,
+        dedup: Annotated[bool, Query(description="Show a record once that several sources hold.")] = True,
+    ) -> None:
+        self.zone = zone
+        self.time_format = time_format
+        self.dedup = dedup
+
+    def key(self) -> tuple[object, ...]:
+        """Return what tells them apart."""
+        return (self.zone, self.time_format, self.dedup)
+
+    def applied(self, how: How) -> How:
+        """Return how to merge."""
+        dedup = Dedup.ACROSS_SOURCES if self.dedup else Dedup.OFF
+        return replace(how, zone=self.zone, time_format=self.time_format, dedup=dedup)
+
+
 WantedFilters = Annotated[Filters, Depends()]
+WantedMerging = Annotated[Merging, Depends()]
 
 
 @dataclass(frozen=True)
