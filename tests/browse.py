@@ -96,6 +96,11 @@ def row(page: Page, number: int) -> Locator:
     return page.locator(f'task-log .row:not([hidden])[data-seq="{number - 1}"]')
 
 
+def current(page: Page) -> Locator:
+    """Return the row that keys are about."""
+    return page.locator("task-log .row.current:not([hidden])")
+
+
 def in_log(page: Page, script: str) -> Any:  # noqa: ANN401 - whatever JavaScript gives
     """Run a script with ``log``, the element, ``root``, what is in it, and ``scroller``."""
     start = "const log = document.querySelector('task-log'), root = log.shadowRoot, "

@@ -16,13 +16,32 @@ const tight: Plugin = {
     let made = "";
     let reached = 0;
     for (const { start, end } of texts.sort((one, two) => one.start - two.start)) {
-      const text = code.slice(start, end).replace(/\s*\n\s*/g, "\n");
-      made += code.slice(reached, start) + text.replace(/([{;,}>])\n/g, "$1");
+      made += code.slice(reached, start) + tightened(code.slice(start, end));
       reached = end;
     }
     return { code: made + code.slice(reached), map: null };
   },
 };
+
+/** What is not ours comes with its licence, in a file beside the module. */
+const licences: Plugin = {
+  name: "licences",
+  async generateBundle() {
+    const source = await this.fs.readFile("node_modules/lit-html/LICENSE", { encoding: "utf8" });
+    this.emitFile({ type: "asset", fileName: "LICENSE-lit.txt", source });
+  },
+};
+
+function tightened(text: string): string {
+  const tight = text.replace(/\s*\n\s*/g, "\n").replace(/([{;,}>])\n/g, "$1");
+  const isStyle = /[;{}]/.test(tight) && !/<\/?\w/.test(tight);
+  return isStyle
+    ? tight
+        .replace(/([:,]) /g, "$1")
+        .replace(/ \{/g, "{")
+        .replace(/;\}/g, "}")
+    : tight;
+}
 
 function collect(node: Node, texts: Node[]): void {
   if (node.type === "TemplateElement") texts.push(node);
@@ -36,7 +55,7 @@ function collect(node: Node, texts: Node[]): void {
 // An ES module for each element, of which the page, an iframe or another program's page needs one: nothing else is loaded.
 // `--mode list` builds the second one.
 export default defineConfig(({ mode }) => ({
-  plugins: [tight],
+  plugins: [tight, licences],
   build: {
     lib: {
       entry: mode === "list" ? "src/list.ts" : "src/index.ts",
@@ -48,6 +67,6 @@ export default defineConfig(({ mode }) => ({
     target: "es2022",
     // Vite keeps the white space of a library: here nobody bundles it again.
     minify: false,
-    rolldownOptions: { output: { minify: true } },
+    rolldownOptions: { output: { minify: true, comments: { legal: false } } },
   },
 }));

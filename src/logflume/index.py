@@ -338,6 +338,19 @@ class LogIndex:
         """
         return self._covered.groups()
 
+    def counts_by_line(self, parts: int) -> list[tuple[int, ...]]:
+        """Return how many records of each level, at the number of the Level, each of so many equal parts has.
+
+        Costs no reading of the log: a part can lack up to what lies between two entries at its end; the next one has
+        it. The sum is exact.
+
+        Raises:
+            UsageError: ``parts`` is not between 1 and MAX_BUCKETS.
+        """
+        if not 1 <= parts <= MAX_BUCKETS:
+            raise UsageError(f"a log is counted in 1 to {MAX_BUCKETS} parts, not {parts}")
+        return self._covered.parts(parts)
+
 
 @dataclass(frozen=True, slots=True)
 class _End:
@@ -516,6 +529,14 @@ class Covered:
             ends_ns = [min(first["ts"] + step_ns * number, _EVER_NS) for number in range(1, buckets)]
             sums = [self._index.before_time(ns)["levels"] for ns in ends_ns]
         return Timeline(first["ts"], step_ns, tuple(_differences([*sums, last["levels"]])))
+
+    def parts(self, parts: int) -> list[tuple[int, ...]]:
+        """See ``LogIndex.counts_by_line``."""
+        with self._asking:
+            last = self._index.last()
+            ends = [last["lines"] * number // parts for number in range(1, parts)]
+            sums = [self._index.at_line(line)["levels"] for line in ends]
+        return list(_differences([*sums, last["levels"]]))
 
     def groups(self) -> tuple[list[Group], int | None]:
         """See ``LogIndex.groups``."""

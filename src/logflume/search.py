@@ -14,7 +14,7 @@ from logflume.errors import UsageError
 from logflume.merge import How, Merged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from types import TracebackType
 
     from typing_extensions import Self
@@ -47,8 +47,16 @@ class Search:
     Order, loss: those of a merge. Memory: that of a merge.
     """
 
-    def __init__(self, sources: Sequence[Source], how: How, *, start: Cursor | None = None, line: int = 0) -> None:
-        """Search from a place on, which is the line of that number.
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        how: How,
+        *,
+        start: Cursor | None = None,
+        line: int = 0,
+        hidden: Iterable[int] = (),
+    ) -> None:
+        """Search from a place on, which is the line of that number; of sources ``hidden``, by number, nothing is found.
 
         Raises:
             UsageError: ``how`` has no filter: everything would be a hit.
@@ -57,7 +65,7 @@ class Search:
         if how.only is None:
             raise UsageError("a search needs something to look for")
         self._first = line
-        self._merged = Merged(sources, how, start=start, block_bytes=_ONE_RECORD, numbers=True)
+        self._merged = Merged(sources, how, start=start, block_bytes=_ONE_RECORD, numbers=True, hidden=hidden)
 
     def __iter__(self) -> Iterator[Hit | None]:
         """Yield what is found; None when a block was searched and nothing was in it, so that one can break off."""

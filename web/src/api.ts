@@ -6,7 +6,7 @@
  */
 
 /** A line as the server gives it: what was written, and beside it what the server says about it. */
-export type Item = Readonly<Record<string, unknown>>;
+export type Item = Readonly<{ [name: string]: unknown }>;
 
 export interface Progress {
   readonly done_bytes: number;
@@ -30,7 +30,7 @@ export interface SourceState {
   readonly gaps: readonly Gap[];
 }
 
-export type Levels = Readonly<Record<string, number>>;
+export type Levels = Readonly<{ [level: string]: number }>;
 
 export interface Meta {
   readonly id: string;
@@ -48,8 +48,26 @@ export interface Meta {
   readonly sources: readonly SourceState[];
 }
 
+/** A line, and those without a time that follow it. */
+export interface RecordTold {
+  readonly seq: number;
+  readonly lines: number;
+  readonly time: string | null;
+  readonly level: string;
+  readonly source: string;
+}
+
 export interface Rows {
   readonly from: number | null;
+  /** False: places are about right; they are being counted. */
+  readonly exact: boolean;
+  /** Places of rows, where they are not one after the other. */
+  readonly seqs?: readonly number[];
+  readonly records: readonly RecordTold[];
+  /** Where to look on; null: there is nothing more. */
+  readonly next: number | null;
+  /** How long rows are that were cut, by their places. */
+  readonly cut: Readonly<{ [seq: string]: number }>;
   readonly lines: { readonly count: number; readonly exact: boolean };
   readonly rows: readonly Item[];
 }
@@ -62,7 +80,7 @@ export interface Summary {
   readonly index: Progress;
 }
 
-export type Params = Readonly<Record<string, string | number | boolean | readonly string[] | undefined>>;
+export type Params = Readonly<{ [name: string]: string | number | boolean | readonly string[] | undefined }>;
 
 const RETRY_MS = 500;
 

@@ -15,6 +15,9 @@ export interface Group {
   /** Of a group; undefined: a record of several lines. */
   readonly title: string | undefined;
   readonly ms: number | null;
+  readonly errors: number;
+  /** The log wants it to be shown closed. */
+  readonly collapsed: boolean;
 }
 
 export interface Head {
@@ -45,6 +48,7 @@ export class Heads {
     const lines = group.end - group.head - 1;
     const parts = [`${lines.toLocaleString("en")} ${lines === 1 ? "line" : "lines"}`];
     if (group.ms !== null) parts.push(roughly(group.ms));
+    if (group.errors) parts.push(`${group.errors.toLocaleString("en")} ${group.errors === 1 ? "error" : "errors"}`);
     return { title: group.title, closed: this.#isClosed(line), lines, note: parts.join(" · ") };
   }
 
@@ -75,12 +79,29 @@ interface Outline {
     readonly title: string;
     readonly first: number;
     readonly last: number;
-    readonly ms?: number | null;
+    readonly collapsed: boolean;
+    readonly begins: string | null;
+    readonly ends: string | null;
+    readonly errors: number;
   }[];
+  readonly after: number | null;
 }
 
-/** Ask for the groups that a log itself marks. */
+/** Groups asked for at once, and at most in all. */
+const ASKED = 1000;
+export const MAX_GROUPS = 10_000;
+
+/** Ask for the groups that a log itself marks and that begin after a line. */
 export async function fetchGroups(api: Api): Promise<Group[]> {
-  const outline = await api.get<Outline>("outline");
-  return outline.groups.map(({ title, first, last, ms }) => ({ head: first, end: last + 1, title, ms: ms ?? null }));
+  const found: Group[] = [];
+  let after: number | null = -1;
+  while (after !== null && found.length < MAX_GROUPS) {
+    const outline: Outline = await api.get<Outline>("outline", { after, limit: ASKED });
+    for (const { title, first, last, collapsed, begins, ends, errors } of outline.groups) {
+      const ms = begins && ends ? Date.parse(ends) - Date.parse(begins) : null;
+      found.push({ head: first, end: last + 1, title: title || "group", ms, errors, collapsed });
+    }
+    after = outline.after;
+  }
+  return found;
 }

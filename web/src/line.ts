@@ -5,7 +5,7 @@
  *        not understood is shown as it came.
  */
 
-import type { Item } from "./api";
+import type { Item, RecordTold, Rows } from "./api";
 
 /** Characters shown of a line; the rest when it is asked for. */
 export const MAX_SHOWN_CHARS = 8192;
@@ -21,25 +21,23 @@ export type Level = (typeof LEVELS)[number];
 export interface Line {
   /** Its number in the merged log, from 0; null: not known yet. */
   readonly seq: number | null;
-  /** When, as it was given; "" without a time. */
-  readonly ts: string;
   /** When, in milliseconds since 1970; NaN without a time. */
   readonly ms: number;
   readonly level: Level;
   readonly text: string;
-  /** Characters of the line that `text` leaves out; at least so many. */
+  /** About how many characters of the line `text` leaves out. */
   readonly cut: number;
   /** The error that is told beside the text. */
   readonly hint: string;
   readonly source: string;
   /** The record that it is of. */
-  readonly record: { readonly first: number; readonly lines: number } | null;
+  readonly record: RecordTold | null;
   /** It goes on with the record of the line before it. */
   readonly continues: boolean;
   readonly item: Item;
 }
 
-const LEVEL_NAMES: Readonly<Record<string, Level>> = {
+const LEVEL_NAMES: Readonly<{ [name: string]: Level }> = {
   trace: "debug",
   debug: "debug",
   info: "info",
@@ -54,25 +52,37 @@ const LEVEL_NAMES: Readonly<Record<string, Level>> = {
   alert: "critical",
   emergency: "critical",
 };
-const LEVEL_WORD = /\b(DEBUG|INFO|WARN(?:ING)?|ERROR|CRITICAL|FATAL)\b/;
 const TEXT_KEYS = ["event", "message", "msg", "log", "text"];
 const TIME_KEYS = ["timestamp", "ts", "time", "@timestamp"];
 
-/** Read a line; `seq` is its number. */
-export function readLine(item: Item, seq: number | null): Line {
+/** Read the lines of an answer. */
+export function readLines(got: Rows): Line[] {
+  const lines: Line[] = [];
+  let at = 0;
+  got.rows.forEach((item, row) => {
+    const seq = got.seqs?.[row] ?? (got.from ?? 0) + row;
+    while (at < got.records.length - 1 && got.records[at + 1]!.seq <= seq) at += 1;
+    const record = got.records[at];
+    const isOf = record !== undefined && record.seq <= seq && seq < record.seq + Math.max(1, record.lines);
+    lines.push(readLine(item, seq, got.exact, isOf ? record : undefined, got.cut[seq] ?? 0));
+  });
+  return lines;
+}
+
+function readLine(item: Item, seq: number, exact: boolean, record: RecordTold | undefined, bytes: number): Line {
   const full = textOf(item);
-  const ts = timeOf(item);
+  const ts = record?.time ?? timeOf(item);
+  const text = full.slice(0, MAX_SHOWN_CHARS);
   return {
-    seq,
-    ts,
+    seq: exact ? seq : null,
     ms: ts ? Date.parse(ts) : Number.NaN,
-    level: levelOf(item, full),
-    text: full.length > MAX_SHOWN_CHARS ? full.slice(0, MAX_SHOWN_CHARS) : full,
-    cut: Math.max(0, full.length - MAX_SHOWN_CHARS),
+    level: LEVEL_NAMES[record?.level ?? ""] ?? levelOf(item),
+    text,
+    cut: bytes ? Math.max(1, bytes - text.length) : full.length - text.length,
     hint: hintOf(item),
-    source: "",
-    record: null,
-    continues: false,
+    source: record?.source ?? "",
+    record: record ?? null,
+    continues: record !== undefined && record.seq !== seq,
     item,
   };
 }
@@ -97,12 +107,9 @@ function timeOf(item: Item): string {
   return "";
 }
 
-function levelOf(item: Item, text: string): Level {
+function levelOf(item: Item): Level {
   const given = item.level ?? item.severity ?? item.levelname;
-  if (typeof given === "string") return LEVEL_NAMES[given.toLowerCase()] ?? "unknown";
-  if (Object.keys(item).length > 2) return "unknown";
-  const word = LEVEL_WORD.exec(text.slice(0, 160))?.[1];
-  return word ? LEVEL_NAMES[word.toLowerCase()]! : "unknown";
+  return typeof given === "string" ? (LEVEL_NAMES[given.toLowerCase()] ?? "unknown") : "unknown";
 }
 
 export interface Failure {

@@ -14,8 +14,8 @@ const MAX_ASKED = 3;
 const FIRST_RETRY_MS = 300;
 const LAST_RETRY_MS = 5000;
 
-/** Get rows `have` … of a page; fewer than PAGE_ROWS where the log ends. */
-export type Load = (page: number, have: number, signal: AbortSignal) => Promise<readonly Line[]>;
+/** Get what follows those rows of a page that are there; fewer than PAGE_ROWS in all where the log ends. */
+export type Load = (page: number, have: readonly Line[], signal: AbortSignal) => Promise<readonly Line[]>;
 
 export interface PagesHost {
   changed(): void;
@@ -81,7 +81,7 @@ export class Pages {
     const asked = new AbortController();
     this.#asked.set(page, asked);
     try {
-      const more = await this.#load(page, have.length, asked.signal);
+      const more = await this.#load(page, have, asked.signal);
       this.put(page, have.length ? [...have, ...more] : more);
       this.#retryMs = FIRST_RETRY_MS;
       this.#host.failed(null);

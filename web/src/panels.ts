@@ -6,25 +6,10 @@ import type { Gap, Meta } from "./api";
 import { KEYS, keyName } from "./keys";
 import { errorsOf, type Failure, type Line, textOf } from "./line";
 import { duration } from "./times";
+import { bytes, many } from "./words";
 
 /** Characters of a text that are shown at once. */
 export const PIECE_CHARS = 64 * 1024;
-
-export function bytes(count: number | null): string {
-  if (count === null) return "–";
-  const units = ["B", "kB", "MB", "GB", "TB"];
-  let size = count;
-  let unit = 0;
-  while (size >= 1000 && unit < units.length - 1) {
-    size /= 1000;
-    unit += 1;
-  }
-  return `${unit && size < 100 ? size.toFixed(1) : Math.round(size)} ${units[unit]}`;
-}
-
-export function many(count: number, one: string, more = `${one}s`): string {
-  return `${count.toLocaleString("en")} ${count === 1 ? one : more}`;
-}
 
 export interface RecordActions {
   close(): void;

@@ -6,7 +6,7 @@
  */
 
 import { parseLine, type Run, type Style, visible } from "./ansi";
-import type { Heads } from "./groups";
+import type { Head, Heads } from "./groups";
 import { LEVELS, type Line } from "./line";
 import type { Range } from "./link";
 import type { Search } from "./search";
@@ -22,6 +22,8 @@ export interface Look {
   readonly marks: ReadonlySet<number>;
   readonly gapMs: number;
   readonly heads: Heads;
+  /** Null: nothing folds in this view. */
+  readonly isClosed: ((seq: number) => boolean) | null;
 }
 
 const MAX_MARKED = 50;
@@ -31,7 +33,8 @@ class Cells {
   readonly number = part("a", "n");
   readonly time = part("span", "t");
   readonly level = part("span", "l");
-  readonly source = part("span", "s");
+  /** There while it is shown. */
+  source: HTMLElement | null = null;
   readonly text = part("span", "x");
 }
 
@@ -51,7 +54,7 @@ export function makeRow(): HTMLElement {
   row.setAttribute("role", "row");
   const cells = new Cells();
   cellsOf.set(row, cells);
-  row.append(cells.number, cells.time, cells.level, cells.source, cells.text);
+  row.append(cells.number, cells.time, cells.level, cells.text);
   return row;
 }
 
@@ -68,7 +71,8 @@ export function paintRow(
     row.className = "row waiting";
     delete row.dataset.seq;
     cells.number.textContent = "";
-    for (const cell of [cells.time, cells.level, cells.source]) cell.hidden = true;
+    cells.time.hidden = true;
+    cells.level.hidden = true;
     cells.text.textContent = "…";
     return;
   }
@@ -82,9 +86,21 @@ export function paintRow(
   if (!cells.time.hidden) cells.time.textContent = line.continues ? "" : look.clock.show(line.ms);
   cells.level.hidden = false;
   cells.level.textContent = line.level === "unknown" || line.continues ? "" : line.level;
-  cells.source.hidden = !look.showsSource;
-  if (look.showsSource) cells.source.textContent = line.source;
+  paintSource(cells, look.showsSource ? line.source : null);
   paintText(cells.text, line, look);
+}
+
+function paintSource(cells: Cells, source: string | null): void {
+  if (source === null) {
+    cells.source?.remove();
+    cells.source = null;
+    return;
+  }
+  if (cells.source === null) {
+    cells.source = part("span", "s");
+    cells.text.before(cells.source);
+  }
+  cells.source.textContent = source;
 }
 
 function classesOf(line: Line, look: Look): string {
@@ -105,17 +121,27 @@ function gapBefore(line: Line, before: Line | undefined, gapMs: number): string 
 }
 
 function paintText(cell: HTMLElement, line: Line, look: Look): void {
-  const head = line.seq === null ? undefined : look.heads.at(line.seq);
-  const runs = head?.title !== undefined ? [{ text: head.title, style: {} }] : parseLine(line.text.split("\n", 1)[0]!);
+  const head = headOf(line, look);
+  const runs =
+    head?.title !== undefined ? [{ text: head.title, style: { bold: true } }] : parseLine(line.text.split("\n", 1)[0]!);
   const hidden = line.text.includes("\n") ? line.text.split("\n").length - 1 : 0;
   const nodes: Node[] = [];
   if (head) nodes.push(toggle(head.closed, head.lines));
   for (const run of marked(runs, look.search)) nodes.push(nodeOf(run));
-  if (head) nodes.push(note(head.note));
+  if (head?.note) nodes.push(note(head.note));
   if (line.hint) nodes.push(note(visible(line.hint), "hint-error"));
   if (hidden) nodes.push(opener(`${hidden} more ${hidden === 1 ? "line" : "lines"}`));
   if (line.cut) nodes.push(opener(`${line.cut.toLocaleString("en")} more characters`));
   cell.replaceChildren(...nodes);
+}
+
+/** What folds under a line: a group, or the rest of its record. */
+function headOf(line: Line, look: Look): Head | undefined {
+  if (line.seq === null || look.isClosed === null) return undefined;
+  const below = line.continues ? 0 : (line.record?.lines ?? 1) - 1;
+  if (below < 1) return look.heads.at(line.seq);
+  const closed = look.isClosed(line.seq);
+  return { title: undefined, closed, lines: below, note: closed ? `${below.toLocaleString("en")} more` : "" };
 }
 
 function toggle(closed: boolean, lines: number): Node {

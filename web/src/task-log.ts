@@ -27,21 +27,24 @@ import {
   withAttempt,
   writePlace,
 } from "./link";
-import { helpBody, many, PIECE_CHARS, recordPanel, sourcesPanel } from "./panels";
+import { logStyles } from "./log-styles";
+import { helpBody, PIECE_CHARS, recordPanel, sourcesPanel } from "./panels";
 import { keepPrefs, type Prefs, readPrefs } from "./prefs";
 import { makeRow, paintRow } from "./row";
 import { Search } from "./search";
-import { logStyles, theme } from "./styles";
+import { theme } from "./styles";
 import { sleep, Tail } from "./tail";
 import { BUCKETS, Buckets, drawTicks, drawTimeline, type Span } from "./timeline";
 import { Clock, TIME_MODES } from "./times";
 import { footer, type Shown, toolbar } from "./toolbar";
 import { FilteredView, FixedView, isFiltered, type View, WholeView } from "./view";
+import { many } from "./words";
 
 const MAX_MARKS = 1000;
 /** The polite status speaks at most so often. */
 const STATUS_MS = 5000;
 const SUMMARY_MS = 2000;
+const GROUPS_MS = 5000;
 /** Rows of the end that are shown while lines are still being counted. */
 const PROVISIONAL_ROWS = 200;
 /** More screens of rows than that at once are too fast to read. */
@@ -71,6 +74,9 @@ export class TaskLog extends Element {
   #buckets: Buckets | undefined;
   #errorsByLine: readonly number[] = [];
   #summaryAt = 0;
+  #summaryTimer = 0;
+  #groupsAt = 0;
+  #groupsTimer = 0;
   #following = false;
   #left: { lines: number; errors: number } | null = null;
   #passed: { from: number; lines: number } | null = null;
@@ -81,6 +87,7 @@ export class TaskLog extends Element {
   #recordLines: readonly Line[] = [];
   #recordChars = PIECE_CHARS;
   #attempts: readonly string[] = [];
+  #menu = "";
   #picked: { from: number; to: number } | null = null;
   #hovered: number | null = null;
   #said = "";
@@ -105,7 +112,8 @@ export class TaskLog extends Element {
       shown: (first, last, byUser) => this.#shown(first, last, byUser),
     });
     this.#engine.setWrap(this.#prefs.wrap);
-    this.addEventListener("keydown", (event) => this.#key(event));
+    this.#keyTarget = this.hasAttribute("linked") ? document : this;
+    this.#keyTarget.addEventListener("keydown", this.#key);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", this.#redraw);
     new ResizeObserver(this.#redraw).observe(part("timeline"));
     window.addEventListener("hashchange", this.#hashChanged);
@@ -118,6 +126,7 @@ export class TaskLog extends Element {
     this.#search?.cancel();
     this.#view.close();
     this.#engine.close();
+    this.#keyTarget.removeEventListener("keydown", this.#key);
     window.removeEventListener("hashchange", this.#hashChanged);
     matchMedia("(prefers-color-scheme: dark)").removeEventListener("change", this.#redraw);
   }
@@ -305,12 +314,26 @@ export class TaskLog extends Element {
       () => undefined, // the tail says what is wrong with the server
     );
   }
-  #summaryTimer = 0;
 
+  /** Ask for groups, now and then while the log grows. */
   async #findGroups(): Promise<void> {
+    if (performance.now() < this.#groupsAt + GROUPS_MS && this.#groupsAt) {
+      clearTimeout(this.#groupsTimer);
+      this.#groupsTimer = window.setTimeout(() => void this.#findGroups(), GROUPS_MS);
+      return;
+    }
+    this.#groupsAt = performance.now();
     const groups = await fetchGroups(this.#api).catch(() => null);
     if (groups === null) return;
+    const known = this.#heads.all.at(-1)?.head ?? -1;
     this.#heads = new Heads(groups, (head) => this.#whole.folds.isClosed(head));
+    const [here, wasAt] = [this.#here, this.#engine.top];
+    this.#whole.folds.close(
+      groups.filter((group) => group.collapsed && group.head > known && (here < group.head || here >= group.end)),
+    );
+    this.#engine.setCount(this.#view.count);
+    if (this.#view === this.#whole && wasAt > 0 && !this.#following)
+      this.#engine.scrollTo(this.#whole.rowOf(here), "nearest");
     this.#engine.repaint();
     this.requestUpdate();
   }
@@ -341,7 +364,8 @@ export class TaskLog extends Element {
       search: this.#search,
       marks: this.#marks,
       gapMs: this.#prefs.gapS > 0 ? this.#prefs.gapS * 1000 : Number.POSITIVE_INFINITY,
-      heads: this.#view === this.#whole ? this.#heads : NO_HEADS,
+      heads: this.#heads,
+      isClosed: this.#view === this.#whole ? (seq) => this.#whole.folds.isClosed(seq) : null,
     });
   }
 
@@ -383,7 +407,10 @@ export class TaskLog extends Element {
 
   #setCurrent(seq: number | null, align?: "center" | "nearest"): void {
     this.#current = seq;
-    if (seq !== null && align) this.#goTo(seq, align);
+    if (seq !== null && align) {
+      this.#range = null;
+      this.#goTo(seq, align);
+    }
     this.#engine.repaint();
     this.requestUpdate();
     if (this.#panel === "record") void this.#openRecord();
@@ -415,8 +442,8 @@ export class TaskLog extends Element {
   };
 
   #choose(range: Range | null, goes = false): void {
-    this.#range = range;
     if (range) this.#setCurrent(range.first, goes ? "center" : undefined);
+    this.#range = range;
     this.#keepPlace();
     this.#engine.repaint();
     this.requestUpdate();
@@ -554,12 +581,15 @@ export class TaskLog extends Element {
 
   #fold(seq: number): void {
     const folds = this.#whole.folds;
-    const group = this.#heads.groupAt(seq) ?? this.#heads.around(seq);
-    if (group === undefined || this.#view !== this.#whole) return;
-    if (folds.isClosed(group.head)) folds.open([group.head]);
-    else folds.close([group]);
-    this.#current = group.head;
-    this.#folded(group.head);
+    if (this.#view !== this.#whole) return;
+    const record = this.#whole.line(this.#whole.rowOf(seq))?.record;
+    const ofRecord = record && record.lines > 1 ? { head: record.seq, end: record.seq + record.lines } : undefined;
+    const fold = this.#heads.groupAt(seq) ?? ofRecord ?? this.#heads.around(seq);
+    if (fold === undefined) return;
+    if (folds.isClosed(fold.head)) folds.open([fold.head]);
+    else folds.close([fold]);
+    this.#current = fold.head;
+    this.#folded(fold.head);
   }
 
   #foldAll(): void {
@@ -580,7 +610,10 @@ export class TaskLog extends Element {
 
   // commands
 
-  #key(event: KeyboardEvent): void {
+  #keyTarget: EventTarget = this;
+
+  #key = (given: Event): void => {
+    const event = given as KeyboardEvent;
     const origin = event.composedPath()[0] as HTMLElement;
     const isTyping = origin instanceof HTMLInputElement && origin.type !== "checkbox";
     if ((event.ctrlKey || event.metaKey) && !event.altKey && event.key.toLowerCase() === "f") {
@@ -596,7 +629,7 @@ export class TaskLog extends Element {
     if (command === undefined || (this.#dialog.open && command !== "help")) return;
     event.preventDefault();
     this.#run(command);
-  }
+  };
 
   readonly #commands: Readonly<Record<Command, () => void>> = {
     down: () => this.#step(1),
@@ -774,6 +807,8 @@ export class TaskLog extends Element {
   #openMenu(selector: string): void {
     const menu = this.root.querySelector<HTMLDetailsElement>(`details${selector}`)!;
     menu.open = true;
+    this.#menu = selector.slice(1);
+    this.requestUpdate();
     void this.updated.then(() => menu.querySelector<HTMLElement>("a, button, input, select")?.focus());
   }
 
@@ -781,7 +816,7 @@ export class TaskLog extends Element {
     return this.root.querySelector("dialog")!;
   }
 
-  #dialogKind: "help" | "goto" = "help";
+  #dialogKind: "" | "help" | "goto" = "";
 
   #showDialog(kind: "help" | "goto"): void {
     if (this.#dialog.open) {
@@ -942,7 +977,10 @@ export class TaskLog extends Element {
       </div>
       ${footer(shown)}
       <p class="sr" role="status">${this.#said}</p>
-      <dialog aria-label=${this.#dialogKind === "help" ? "Keys" : "Go to"} @click=${(event: MouseEvent) => {
+      <dialog aria-label=${this.#dialogKind === "help" ? "Keys" : "Go to"} @close=${() => {
+        this.#dialogKind = "";
+        this.requestUpdate();
+      }} @click=${(event: MouseEvent) => {
         if (event.target === event.currentTarget) this.#dialog.close();
       }}>
         ${this.#dialogBody()}
@@ -964,6 +1002,7 @@ export class TaskLog extends Element {
       seq: this.#engine ? (this.#current ?? this.#view.seqOf(this.#engine.top)) : null,
       view: this.#view,
       attempts: this.#attempts,
+      menu: this.#menu,
       raw: (params) => this.#api.address("raw", params),
       pageOf: (id) => this.#pageOf(id),
       act: {
@@ -978,6 +1017,11 @@ export class TaskLog extends Element {
         prefs: (change) => this.#setPrefs(change),
         sources: () => {
           this.#panel = this.#panel === "sources" ? "" : "sources";
+          this.requestUpdate();
+        },
+        menu: (name, open) => {
+          if (open) this.#menu = name;
+          else if (this.#menu === name) this.#menu = "";
           this.requestUpdate();
         },
         say: (text) => this.#say(text, true),
@@ -1119,7 +1163,8 @@ export class TaskLog extends Element {
     });
   }
 
-  #dialogBody(): TemplateResult {
+  #dialogBody(): unknown {
+    if (!this.#dialogKind) return nothing;
     if (this.#dialogKind === "help") {
       return html`<header><h2>Keys</h2><button class="quiet" aria-label="Close" @click=${() => this.#dialog.close()}>✕</button></header>
         ${helpBody(this.#prefs.keys, (keys) => this.#setPrefs({ keys }))}`;
@@ -1138,8 +1183,6 @@ export class TaskLog extends Element {
     </form>`;
   }
 }
-
-const NO_HEADS = new Heads([], () => false);
 
 function errorsOf(meta: Meta): number {
   return (meta.levels.error ?? 0) + (meta.levels.critical ?? 0);

@@ -5,11 +5,12 @@ import { visible } from "./ansi";
 import type { Meta, Params, Problem } from "./api";
 import type { Command } from "./keys";
 import { type Filters, NO_FILTERS, withAttempt } from "./link";
-import { bytes, many, spanTold } from "./panels";
+import { spanTold } from "./panels";
 import type { Prefs } from "./prefs";
 import type { Search } from "./search";
 import { type Clock, isZone, TIME_MODES } from "./times";
 import { FilteredView, isFiltered, type View } from "./view";
+import { bytes, many } from "./words";
 
 export interface Actions {
   search(q: string, regex: boolean, back: boolean): void;
@@ -18,6 +19,7 @@ export interface Actions {
   filter(filters: Filters): void;
   prefs(change: Partial<Prefs>): void;
   sources(): void;
+  menu(name: string, open: boolean): void;
   say(text: string): void;
 }
 
@@ -35,6 +37,8 @@ export interface Shown {
   readonly seq: number | null;
   readonly view: View;
   readonly attempts: readonly string[];
+  /** The menu that is open. */
+  readonly menu: string;
   raw(params: Params): string;
   pageOf(id: string): string;
   readonly act: Actions;
@@ -69,8 +73,8 @@ export function toolbar(shown: Shown): TemplateResult {
           html`<option value=${level} ?selected=${level === shown.filters.level}>${level ? `≥ ${level}` : "All levels"}</option>`,
       )}
     </select>
-    ${menu("filters", filterName(shown.filters), () => filterForm(shown))}
-    ${menu("looks", "View", () => lookForm(shown))} ${menu("download", "Download", () => downloads(shown))}
+    ${menu(shown, "filters", filterName(shown.filters), filterForm)}
+    ${menu(shown, "looks", "View", lookForm)} ${menu(shown, "download", "Download", downloads)}
     <button class="quiet" title="Keys (?)" aria-label="Keys and help" @click=${() => act.run("help")}>?</button>
   </header>`;
 }
@@ -153,20 +157,16 @@ function found(search: Search, hit: number, meta: Meta | undefined): string {
 }
 
 /** A menu whose content is there while it is open. */
-function menu(name: string, title: string, content: () => TemplateResult): TemplateResult {
-  const toggled = (event: Event): void => {
-    const details = event.currentTarget as HTMLDetailsElement;
-    const host = (details.getRootNode() as ShadowRoot).host as HTMLElement & { requestUpdate(): void };
-    host.requestUpdate();
-  };
+function menu(shown: Shown, name: string, title: string, content: (shown: Shown) => TemplateResult): TemplateResult {
   const left = (event: FocusEvent): void => {
     const details = event.currentTarget as HTMLDetailsElement;
     const to = event.relatedTarget as Node | null;
     if (to !== null && !details.contains(to)) details.open = false;
   };
+  const toggled = (event: Event): void => shown.act.menu(name, (event.currentTarget as HTMLDetailsElement).open);
   return html`<details class="menu ${name}" @toggle=${toggled} @focusout=${left}>
     <summary class="button">${title}</summary>
-    <div class="sheet" tabindex="-1">${content()}</div>
+    ${shown.menu === name ? html`<div class="sheet" tabindex="-1">${content(shown)}</div>` : nothing}
   </details>`;
 }
 

@@ -7,9 +7,12 @@
 
 import { type Api, type Item, isAbort, type Params, Problem, type Rows } from "./api";
 import { Folds } from "./folds";
-import { type Line, MAX_RECORD_LINES, readLine } from "./line";
+import { type Line, MAX_RECORD_LINES, readLines } from "./line";
 import { type Filters, NO_FILTERS } from "./link";
 import { PAGE_ROWS, Pages } from "./pages";
+
+/** Bytes that the server sends of a line: at least what is shown of it. */
+const CUT_BYTES = 32_768;
 
 export interface View {
   /** Rows there are, as far as is known. */
@@ -43,12 +46,10 @@ export class WholeView implements View {
 
   constructor(api: Api, host: ViewHost) {
     this.#api = api;
-    const load = async (page: number, have: number, signal: AbortSignal): Promise<Line[]> => {
-      const from = page * PAGE_ROWS + have;
-      const got = await api.get<Rows>("rows", { from, n: PAGE_ROWS - have }, signal);
-      return linesOf(got.rows, from);
-    };
-    this.#pages = new Pages(load, host);
+    this.#pages = new Pages(async (page, have, signal) => {
+      const from = page * PAGE_ROWS + have.length;
+      return readLines(await api.get<Rows>("rows", { from, n: PAGE_ROWS - have.length, cut: CUT_BYTES }, signal));
+    }, host);
   }
 
   get count(): number {
@@ -75,10 +76,9 @@ export class WholeView implements View {
 
   /** All lines of the record that a line is of, whole. */
   async record(line: Line): Promise<Line[]> {
-    const first = line.record?.first ?? line.seq ?? 0;
-    const n = Math.min(line.record?.lines ?? 1, MAX_RECORD_LINES);
-    const got = await this.#api.get<Rows>("rows", { from: first, n, whole: true });
-    return linesOf(got.rows, first);
+    const from = line.record?.seq ?? line.seq ?? 0;
+    const n = Math.max(1, Math.min(line.record?.lines ?? 1, MAX_RECORD_LINES));
+    return readLines(await this.#api.get<Rows>("rows", { from, n }));
   }
 
   close(): void {
@@ -95,8 +95,7 @@ export class FixedView implements View {
   }
 
   static async ofEnd(api: Api, rows: number): Promise<FixedView> {
-    const got = await api.get<Rows>("rows", { from: -rows, n: rows });
-    return new FixedView(linesOf(got.rows, got.from));
+    return new FixedView(readLines(await api.get<Rows>("rows", { from: -rows, n: rows, cut: CUT_BYTES })));
   }
 
   get count(): number {
@@ -148,13 +147,7 @@ export class FilteredView implements View {
     this.#host = host;
     this.#wanted = seq;
     this.#arrived = arrived;
-    const load = async (page: number, have: number, signal: AbortSignal): Promise<readonly Line[]> => {
-      // From the page's own start: rows are told by their place in the whole log.
-      const from = this.#starts[page]!;
-      const got = await api.get<Rows>("rows", { ...params, from, n: PAGE_ROWS }, signal);
-      return linesOf(got.rows, null).slice(have);
-    };
-    this.#pages = new Pages(load, {
+    this.#pages = new Pages((page, have, signal) => this.#load(page, have, signal), {
       changed: () => {
         this.#arrive();
         host.changed();
@@ -199,12 +192,6 @@ export class FilteredView implements View {
     if (!this.#scanning) void this.#scan();
   }
 
-  /** Be at a line as soon as its row is known. */
-  seek(seq: number): void {
-    this.#wanted = seq;
-    this.#arrive();
-  }
-
   close(): void {
     this.#ended.abort();
     this.#pages.close();
@@ -214,6 +201,19 @@ export class FilteredView implements View {
     let page = this.#starts.findLastIndex((start) => start <= seq);
     if (page < 0) page = 0;
     return page;
+  }
+
+  /** One answer looks through a part of the log only: ask on until rows come. */
+  async #load(page: number, have: readonly Line[], signal: AbortSignal): Promise<Line[]> {
+    let from: number | null = (have.at(-1)?.seq ?? this.#starts[page]! - 1) + 1;
+    let lines: Line[] = [];
+    while (from !== null && !lines.length) {
+      const asked: Params = { ...this.#params, from, n: PAGE_ROWS - have.length, cut: CUT_BYTES };
+      const got: Rows = await this.#api.get<Rows>("rows", asked, signal);
+      lines = readLines(got);
+      from = got.next;
+    }
+    return lines;
   }
 
   /** Tell the row of the line that is wanted, once it is known. */
@@ -259,9 +259,4 @@ export class FilteredView implements View {
     this.#arrive();
     this.#host.changed();
   }
-}
-
-/** Read items that begin at a line; null: each tells its own, where it is known. */
-function linesOf(items: readonly Item[], from: number | null): Line[] {
-  return items.map((item, at) => readLine(item, from === null ? null : from + at));
 }

@@ -18,7 +18,8 @@ from logflume.serve.asked import LogId, guard_of, held, shelf_of
 from logflume.serve.limits import Use
 from logflume.serve.live import Live
 from logflume.serve.meta import Waits, list_logs, meta
-from logflume.serve.places import locate, outline, rows, summary
+from logflume.serve.paging import Paged, Paging
+from logflume.serve.places import MAX_ROWS, locate, outline, rows, summary
 from logflume.serve.problems import Problem
 from logflume.serve.query import MAX_LIMIT, Chosen, WantedFilters, WantedMerging
 from logflume.serve.raw import raw
@@ -78,6 +79,7 @@ def create_app(shelf: Shelf, guard: Guard) -> FastAPI:
     logs.add_api_route(f"{one}/stream", stream, methods=["GET", "HEAD"], tags=["read"], response_class=Response)
     logs.add_api_route(f"{one}/raw", raw, methods=["GET", "HEAD"], tags=["read"], response_class=Response)
     logs.add_api_route(f"{one}/search", search, methods=["GET", "HEAD"], tags=["read"], response_class=Response)
+    logs.add_api_route(f"{one}/pages", pages, methods=["GET", "HEAD"], tags=["read"], response_class=Response)
     logs.add_api_route(f"{one}/rows", rows, methods=["GET", "HEAD"], tags=["read"], response_class=Response)
     logs.add_api_route(f"{one}/locate", locate, methods=["GET", "HEAD"], tags=["read"])
     logs.add_api_route(f"{one}/summary", summary, methods=["GET", "HEAD"], tags=["read"])
@@ -190,7 +192,8 @@ def search(  # noqa: PLR0917 - called by name
     log = shelf.find(log_id)
     sought = Sought(
         log_id=log.id,
-        sources=filters.sources_of(log),
+        sources=log.sources(),
+        hidden=filters.hidden(log),
         how=filters.how(Output.NDJSON),
         start=Cursor.from_token(after, key=shelf.key, log_id=log.id) if after else None,
         line=seq if after else 0,
@@ -203,6 +206,40 @@ def search(  # noqa: PLR0917 - called by name
     form = Form(media=Media.NDJSON, encoding=_encoding(request), live=True, head_only=is_head)
     searching = held(request, Use.SEARCH, lambda: pumped(lambda: Searching(sought), form))
     return StreamResponse(searching, form, stop=guard_of(request).drain.answers)
+
+
+def pages(  # noqa: PLR0917 - called by name
+    request: Request,
+    log_id: LogId,
+    filters: WantedFilters,
+    every: Annotated[int, Query(ge=1, le=MAX_ROWS, description="Rows on a page.")] = 512,
+    after: Annotated[str | None, Query(description="Go on there: `after` of an earlier answer.")] = None,
+    seq: Annotated[int, Query(ge=0, lt=2**53, description="With `after`: `seq` of the same answer.")] = 0,
+    row: Annotated[int, Query(ge=0, lt=2**53, description="With `after`: `rows` of the same answer.")] = 0,
+) -> Response:
+    """Count the rows that pass, and tell where each page of them begins, as NDJSON.
+
+    `{"page": {"row", "seq"}}` is where a page begins: ask `rows` with the same filters and `from=seq`. `{"progress":
+    {"rows", "seq"}}` comes now and then; `{"done": {"rows", "seq", "whole", "after"}}` at the end. When the log has
+    grown, go on with `after`, `seq` and `row`. Leave, and the counting stops.
+    """
+    shelf = shelf_of(request)
+    log = shelf.find(log_id)
+    paged = Paged(
+        log_id=log.id,
+        sources=log.sources(),
+        hidden=filters.hidden(log),
+        how=filters.how(Output.TEXT),
+        start=Cursor.from_token(after, key=shelf.key, log_id=log.id) if after else None,
+        line=seq if after else 0,
+        row=row if after else 0,
+        every=every,
+        budget=guard_of(request).limits.new_budget(),
+        key=shelf.key,
+    )
+    form = Form(media=Media.NDJSON, encoding=_encoding(request), live=True, head_only=request.method == "HEAD")
+    counting = held(request, Use.SEARCH, lambda: pumped(lambda: Paging(paged), form))
+    return StreamResponse(counting, form, stop=guard_of(request).drain.answers)
 
 
 def _media(request: Request) -> Media:

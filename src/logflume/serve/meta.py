@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 MAX_LOGS = 1000
 """Logs on one page of the list."""
 
+MAX_NAMES_LOOKED_AT = 20_000
+"""Names of logs that one search in the list looks at."""
+
 MAX_WAIT_S = 60
 """How long one may wait for a change; most proxies cut after 60 s."""
 
@@ -46,22 +49,44 @@ LOOK_S = 0.5
 """How often a log is looked at that somebody waits for."""
 
 
-def list_logs(
+def list_logs(  # noqa: PLR0917 - called by name
     request: Request,
     prefix: Annotated[str, Query(max_length=4096, description="Only ids that start so.")] = "",
     after: Annotated[str, Query(max_length=4096, description="Only ids after this one: the `after` of a page.")] = "",
     limit: Annotated[int, Query(ge=1, le=MAX_LOGS)] = 100,
+    contains: Annotated[
+        str, Query(max_length=256, description="Only ids that contain each of these words, in capitals or not.")
+    ] = "",
+    details: Annotated[bool, Query(description="Tell size and state, too.")] = False,  # noqa: FBT002 - of HTTP
 ) -> dict[str, Any]:
-    """List logs in the order of their ids, a page at a time; `after` is null on the last one."""
+    """List logs in the order of their ids, a page at a time; `after` is null on the last one.
+
+    With `contains`, one answer looks at so many names at most: a page can be short, or empty, and not be the last one.
+    """
     caller: Caller = request.state.caller
-    found: list[str] = []
+    shelf = shelf_of(request)
+    words = contains.casefold().split()
+    most = max(MAX_NAMES_LOOKED_AT, limit + 1) if words else limit + 1
+    looked: dict[str, Log] = {}
     for narrow in caller.narrow(prefix):
-        logs = (log.id for log in shelf_of(request).catalog.iter_logs(narrow, after) if caller.may_read(log.id))
-        found += islice(logs, limit + 1)
-    found = sorted(set(found))[: limit + 1]
+        logs = (log for log in shelf.catalog.iter_logs(narrow, after) if caller.may_read(log.id))
+        looked |= {log.id: log for log in islice(logs, most)}
+    names = sorted(looked)[:most]
+    found = [name for name in names if all(word in name.casefold() for word in words)]
+    last = found[limit - 1] if len(found) > limit else names[-1] if len(names) == most else None
+    told = [_listed(shelf, looked[name]) if details else {"id": name} for name in found[:limit]]
+    return {"logs": told, "after": last}
+
+
+def _listed(shelf: Shelf, log: Log) -> dict[str, Any]:
+    """Tell what is known without reading a log."""
+    status = shelf.status(log)
+    sizes = [size for source in log.sources() if (size := source.peek_size()) is not None]
     return {
-        "logs": [{"id": log_id} for log_id in found[:limit]],
-        "after": found[limit - 1] if len(found) > limit else None,
+        "id": log.id,
+        "bytes": sum(sizes) if sizes else None,
+        "state": status.state.value,
+        "written": None if status.written_ns is None else show_moment(status.written_ns),
     }
 
 

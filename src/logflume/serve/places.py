@@ -19,10 +19,10 @@ from logflume.cursor import Cursor
 from logflume.errors import SourceFailed
 from logflume.merge import How, where
 from logflume.moments import parse_moment, show_moment
-from logflume.records import Level
+from logflume.records import Level, Output
 from logflume.seek import Place, cursor_at_share, cursor_at_time, find_tail
 from logflume.serve.asked import LogId, shelf_of
-from logflume.serve.problems import Problem
+from logflume.serve.problems import RETRY_S, Problem
 from logflume.serve.query import MAX_LIMIT, WantedFilters
 from logflume.window import Choice, Record, Window, read_after, read_backward, read_forward, read_last
 
@@ -82,6 +82,8 @@ def rows(  # noqa: PLR0917 - called by name
         raise Problem(400, "bad-parameter", "from, before and after exclude each other.", parameter="from")
     shelf = shelf_of(request)
     log = shelf.find(log_id)
+    if request.headers.get("accept", "").startswith("text/plain"):
+        return _as_written(shelf.index(log), from_, n, filters)
     looking = _Looking(shelf, log, filters, n)
     if after is not None:
         looking.after(Cursor.from_token(after, key=shelf.key, log_id=log.id))
@@ -92,6 +94,17 @@ def rows(  # noqa: PLR0917 - called by name
     else:
         looking.at(from_ or 0)
     return looking.answer(cut)
+
+
+def _as_written(index: LogIndex, from_: int | None, n: int, filters: Filters) -> Response:
+    """Return whole lines as they were written: what somebody copies."""
+    if from_ is None or from_ < 0 or filters.chooses_records() or filters.sources:
+        raise Problem(400, "bad-parameter", "As text, lines are given from one on, unfiltered.", parameter="from")
+    if not is_known(index, from_):
+        detail = "The index has not reached this line yet."
+        raise Problem(503, "not-indexed-yet", detail, headers={"Retry-After": str(RETRY_S)})
+    lines = b"".join(index.iter_rows(from_, n, Output.TEXT))
+    return Response(lines, media_type="text/plain; charset=utf-8")
 
 
 class _Looking:
@@ -329,20 +342,25 @@ def _last_error(log: Log, index: LogIndex, line: int, min_level: Level) -> Place
 
 
 def summary(
-    request: Request, log_id: LogId, buckets: Annotated[int, Query(ge=1, le=MAX_SUMMARY_BUCKETS)] = 240
+    request: Request,
+    log_id: LogId,
+    buckets: Annotated[int, Query(ge=1, le=MAX_SUMMARY_BUCKETS)] = 240,
+    by: Annotated[Literal["time", "line"], Query(description="What the buckets are equal parts of.")] = "time",
 ) -> dict[str, Any]:
-    """Count records by time and level, as far as the index reaches: to the end when `exact`."""
+    """Count records by time, or along the log, and level, as far as the index reaches: to the end when `exact`."""
     shelf = shelf_of(request)
     index = shelf.index(shelf.find(log_id))
-    timeline = index.counts(buckets)
-    return {
-        "exact": index.progress.complete,
-        "first": None if timeline is None else show_moment(timeline.first_ns, 9),
-        "step_ns": None if timeline is None else timeline.step_ns,
-        "levels": [level.name.lower() for level in Level],
-        "buckets": [] if timeline is None else timeline.levels,
-        "index": asdict(index.progress),
-    }
+    told: dict[str, Any] = {"exact": index.progress.complete, "levels": [level.name.lower() for level in Level]}
+    if by == "line":
+        told |= {"lines": index.totals.lines, "buckets": index.counts_by_line(buckets)}
+    else:
+        timeline = index.counts(buckets)
+        told |= {
+            "first": None if timeline is None else show_moment(timeline.first_ns, 9),
+            "step_ns": None if timeline is None else timeline.step_ns,
+            "buckets": [] if timeline is None else timeline.levels,
+        }
+    return told | {"index": asdict(index.progress)}
 
 
 def outline(

@@ -95,6 +95,11 @@ class Filters:
         """Return what tells apart what is left now: a time such as `15m` before now is another one at each moment."""
         return (*self.key(), self.since_ns(), _moment("until", self.until))
 
+    def hidden(self, log: Log) -> list[int]:
+        """Return the numbers of the sources that are not wanted."""
+        wanted = {source.name for source in self.sources_of(log)}
+        return [number for number, source in enumerate(log.sources()) if source.name not in wanted]
+
     def sources_of(self, log: Log) -> list[Source]:
         """Return the sources that are wanted."""
         there = log.sources()

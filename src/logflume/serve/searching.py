@@ -41,7 +41,8 @@ class Sought:
 
     Attributes:
         log_id: of the log.
-        sources: those of its sources that are wanted.
+        sources: all of the log.
+        hidden: numbers of those that are not searched.
         how: with what to look for.
         start: where to begin.
         line: the number of the line there.
@@ -53,6 +54,7 @@ class Sought:
 
     log_id: str
     sources: Sequence[Source]
+    hidden: Sequence[int]
     how: How
     start: Cursor | None
     line: int
@@ -73,7 +75,7 @@ class Searching:
             CursorExpired: the bytes under the start are gone.
         """
         self._sought = sought
-        self._search = Search(sought.sources, sought.how, start=sought.start, line=sought.line)
+        self._search = Search(sought.sources, sought.how, start=sought.start, line=sought.line, hidden=sought.hidden)
         self._deadline_s = time.monotonic() + sought.max_s
         self._told_s = time.monotonic()
         self._told_hits = 0
