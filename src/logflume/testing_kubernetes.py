@@ -170,6 +170,8 @@ class Container:
         return {
             "name": self.name,
             "image": "example/task:1",
+            "imageID": "example/task@sha256:0",
+            "ready": "running" in self.state,
             "restartCount": self.restarts,
             "state": self.state,
             "lastState": self.last_state,
@@ -334,6 +336,7 @@ class PodServer:
         """Let something have happened to a pod."""
         self._events.append(
             {
+                "metadata": {"name": f"{pod.name}.{len(self._events)}", "namespace": pod.namespace},
                 "type": kind,
                 "reason": reason,
                 "message": message,

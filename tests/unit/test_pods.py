@@ -189,6 +189,7 @@ def test_a_client_that_is_there_can_be_used(server: PodServer, tmp_path: Path, r
     (source,) = PodLog(Cluster.of_client(api), "default", "task").sources()
     with source.open() as reader:
         assert read_all(reader) == stamp(START_NS) + b" line\n"
+    assert [pod.metadata.name for pod in api.list_namespaced_pod("default").items] == ["task"]
     stock = api.read_namespaced_pod_log("task", "default", timestamps=True, _preload_content=False)
     assert stock.data == stamp(START_NS) + b" line\n"
 
