@@ -1,8 +1,8 @@
 """Read a running task's log from its executor a thousand times, and see what that leaves behind.
 
-``executor_logs.py logflume|stock READS THREADS LINES [PROVIDER]``, with the Python of ``.venv-airflow``. PROVIDER is a folder
-into which another release of the Kubernetes provider was put (``pip install --no-deps --target``). The cluster is
-``logflume.testing_kubernetes``, in a process of its own. Prints what there was before the first read, and after the last.
+``executor_logs.py logflume|stock READS THREADS LINES [PROVIDER]``, with the Python of ``.venv-airflow``. PROVIDER is a
+folder into which another release of the Kubernetes provider was put (``pip install --no-deps --target``). The cluster is
+``logflume.testing_kubernetes``, in a process of its own. Prints what there was before the first read and after the last.
 
 Holds: figures of this process and its children, from /proc; a read counts when its bytes were seen.
 """
@@ -10,6 +10,7 @@ Holds: figures of this process and its children, from /proc; a read counts when 
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import os
 import queue
@@ -74,7 +75,7 @@ class OtherProvider:
     def __init__(self, folder: str) -> None:
         self._home = Path(folder) / "airflow" / "providers" / "cncf" / "kubernetes"
 
-    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+    def find_spec(self, name: str, *_: object) -> ModuleSpec | None:
         """Answer for the package itself; what is in it follows."""
         if name != "airflow.providers.cncf.kubernetes":
             return None
@@ -132,8 +133,8 @@ def main(kind: str, reads: int, threads: int, lines: int, provider: str | None =
     config = f"{folder}/kubeconfig"
     words = [sys.executable, "-c", SERVER, config, str(lines)]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        server.stdout.readline()
+        if server.stdout is None or not server.stdout.readline():
+            raise RuntimeError("the cluster did not come")
         os.environ |= {
             "AIRFLOW_HOME": folder,
             "AIRFLOW__CORE__EXECUTOR": "KubernetesExecutor",
@@ -143,9 +144,7 @@ def main(kind: str, reads: int, threads: int, lines: int, provider: str | None =
         }
         if provider:
             sys.meta_path.insert(0, OtherProvider(provider))
-        import airflow.utils.log.file_task_handler
-
-        assert airflow.utils.log.file_task_handler
+        importlib.import_module("airflow.utils.log.file_task_handler")
         _report(kind, reads, threads, provider)
         server.kill()
 

@@ -1,4 +1,4 @@
-"""Logs of running tasks beside Airflow's own Kubernetes provider: the same pods are found, and nothing is left behind."""
+"""Logs of running tasks beside Airflow's own Kubernetes provider: the same pods are found, nothing is left behind."""
 
 from __future__ import annotations
 
@@ -78,7 +78,8 @@ def test_airflows_configuration_says_who_runs_a_task(running: PodServer) -> None
 
 def test_reading_leaves_nothing_behind() -> None:
     """A hundred reads from eight threads leave processes, threads and files as they were, and import no executor."""
-    words = [sys.executable, ROOT / "bench" / "drivers" / "executor_logs.py", "logflume", "100", "8", "50"]
+    driver = str(ROOT / "bench" / "drivers" / "executor_logs.py")
+    words = [sys.executable, driver, "logflume", "100", "8", "50"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     run = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=110, check=False)
     assert run.returncode == 0, run.stderr

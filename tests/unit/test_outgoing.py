@@ -13,8 +13,8 @@ from logflume.ship.sinks.file import FileSink
 from logflume.ship.status import read_status
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from collections.abc import Mapping
+    from pathlib import Path
 
     from logflume.ship.delivery import Progress
 
