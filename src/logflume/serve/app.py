@@ -13,7 +13,7 @@ from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 
 from logflume.cursor import Cursor
 from logflume.records import Output
-from logflume.serve import problems
+from logflume.serve import described, problems
 from logflume.serve.asked import LogId, guard_of, held, shelf_of
 from logflume.serve.limits import Use
 from logflume.serve.live import Live
@@ -71,6 +71,7 @@ def create_app(shelf: Shelf, guard: Guard) -> FastAPI:
     app.state.waits = Waits(shelf)
     app.state.guard = guard
     problems.install(app)
+    described.install(app)
     guard.install(app)
     app.add_api_route("/healthz", _healthz, methods=["GET", "HEAD"], tags=["operations"])
     logs = APIRouter(prefix="/api/v1/logs", dependencies=[Depends(guard.gate.admit)])

@@ -191,7 +191,7 @@ class Waits:
             end_s = time.monotonic() + wait_s
             while look.version == version and (left_s := end_s - time.monotonic()) > 0:
                 await look.next(min(left_s, LOOK_S))
-                if await request.is_disconnected():
+                if await request.is_disconnected() or guard_of(request).drain.follows.is_set():
                     break
             return look.version
         finally:
