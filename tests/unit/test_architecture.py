@@ -61,6 +61,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "uvicorn": ("serve", "cli.serve"),
     # Airflow's database is asked in its own way.
     "sqlalchemy": ("airflow", "ship.conditions"),
+    "structlog": ("ship.appender",),
     "watchfiles": ("watch",),
     # The doctor asks whether it loads.
     "zstandard": (

@@ -547,6 +547,13 @@ class Segments:
             file.write(b"\n")
         self._segments[-1].size_bytes += 1
 
+    def abandon(self) -> None:
+        """Release the descriptors and nothing else, in a forked process: the stream is another's."""
+        for segment in itertools.chain(self._segments, self._forgotten):
+            _close_index(segment)
+        os.close(self._descriptor)
+        os.close(self._lock_file)
+
     def close(self) -> None:
         """Index what came last, sync if that is wanted, and release all; nobody appends any more."""
         self.ended.set()
