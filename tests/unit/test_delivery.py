@@ -170,7 +170,7 @@ def test_an_end_between_acknowledgement_and_cursor_doubles_one_block_only(tmp_pa
 
         def save_or_end(places: object, stop_at: int = stop_at, sink: ListSink = sink, save: object = save) -> None:
             if len(sink.taken) >= stop_at:
-                raise OSError("the process ends")
+                raise RuntimeError("the process ends")
             save(places)  # type: ignore[operator]
 
         delivery._cursor.save = save_or_end  # type: ignore[method-assign]

@@ -155,13 +155,12 @@ def move_back(folder: Path, stream: str, ends: Mapping[str, Place]) -> list[str]
 
 
 def _end_before(place: Place, ends: Mapping[str, Place]) -> Place | None:
-    """Return the end that a place is behind; None while it is not."""
+    """Return the end of its file that a place is behind; None while it is not, and of a file that is not there.
+
+    Of such a file nothing is said: it may be a copy of the folder, whose files are known by their first bytes.
+    """
     end = ends.get(place.position.identity.key)
-    if end is not None:
-        return end if place.position.offset > end.position.offset else None
-    *_, last = ends.values()
-    gone = place.offset is not None and last.offset is not None and place.offset > last.offset
-    return last if gone else None
+    return end if end is not None and place.position.offset > end.position.offset else None
 
 
 def read_all(folder: Path) -> list[Stored]:

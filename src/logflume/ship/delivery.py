@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from logflume.abc import Log, Sink
+    from logflume.ship.cursors import Place
     from logflume.ship.outgoing import Stage
     from logflume.ship.requests import Receipt, Request
 
@@ -114,6 +115,9 @@ class Delivery(threading.Thread):
         self._cursor = Cursor(kept, sink.name)
         self.progress.trouble = self._cursor.damage
         self._cursor.save({})  # so that whoever keeps a budget knows of this sink
+        self._unsaved: dict[str, Place] = {}
+        self._save_failed_s = float("-inf")
+        self._save_trouble: str | None = None
         self._lanes: dict[str, Lane] = {}
         self._listed_s = float("-inf")
 
@@ -170,7 +174,8 @@ class Delivery(threading.Thread):
 
     def _note_failures(self) -> None:
         failed = [lane.feed.failed for lane in self._lanes.values() if lane.feed.failed is not None]
-        self.progress.trouble = f"{failed[0].source}: {failed[0].detail}" if failed else self._cursor.damage
+        told = f"{failed[0].source}: {failed[0].detail}" if failed else self._cursor.damage
+        self.progress.trouble = self._save_trouble or told
 
     def _advance(self, lane: Lane, *, last: bool) -> bool:
         """Read a block of a stream, or send a request of it; False when there is nothing to do."""
@@ -193,8 +198,9 @@ class Delivery(threading.Thread):
         moved = self._senders.collect([ticket for lane in self._lanes.values() for ticket in lane.on_their_way()])
         if moved or self._stage is not None:
             places = {name: place for name, lane in self._lanes.items() if (place := lane.arrived_place()) is not None}
-            if places:
-                self._cursor.save(places)
+            self._unsaved.update(places)
+        if self._unsaved and (moved or time.monotonic() - self._save_failed_s >= LIST_S):
+            self._save()
         return moved
 
     def _note_stages(self) -> None:
@@ -203,6 +209,19 @@ class Delivery(threading.Thread):
         self.progress.left_out = sum(stage.left_out for stage in stages)
         for name in stages[0].counts if stages else ():
             self.progress.counts[name] = sum(stage.counts[name] for stage in stages)
+
+    def _save(self) -> None:
+        """Keep places; a disk that refuses keeps no sink waiting, and is asked again."""
+        try:
+            self._cursor.save(self._unsaved)
+        except OSError as error:
+            self._save_failed_s = time.monotonic()
+            self._save_trouble = (
+                f"how far it is cannot be kept: {error.strerror or error}; after a crash it comes again"
+            )
+        else:
+            self._unsaved.clear()
+            self._save_trouble = None
 
     def refused(self, error: Exception) -> None:
         """Note why the sink refuses; called by those who send."""

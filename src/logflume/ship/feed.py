@@ -85,24 +85,19 @@ class Bases:
         base = self._bases.get(key)
         return None if base is None else base + position.offset
 
-    def linear_of(self, offset: int | None) -> int:
-        """Return where a reader of the stream's files begins for an offset of the stream, or the next that is there.
+    def linear_of(self, position: Position) -> int:
+        """Return where a reader goes on whose position cannot be opened: at the end of its file, or at the beginning.
 
-        An offset behind the end is one whose bytes a power failure took after a sink had had them: the end.
+        A file that is shorter than the position has lost bytes that its sink has had. Of one that is not there nobody
+        knows, and all comes again rather than not at all.
         """
-        if offset is None:
-            return 0
-        self._look()
         linear = 0
         for path in rotated_set(self._folder.parent / self._stream):
             status = path.stat()
-            base = self._bases.get(key_text((status.st_dev, status.st_ino)))
-            if base is None:
-                return 0
-            if offset < base + status.st_size:
-                return linear + max(0, offset - base)
             linear += status.st_size
-        return linear
+            if key_text((status.st_dev, status.st_ino)) == position.identity.key:
+                return linear if position.offset > status.st_size else 0
+        return 0
 
     def _look(self) -> None:
         headers = map(chunks.read_header, self._folder.glob(f"{self._stream}.*.index"))
@@ -159,9 +154,20 @@ class Feed:
                     break
         except SourceFailed as broken:
             self.failed = broken.gap
+            self._let_go()
             return None
         self.failed = None
         return batch
+
+    def _let_go(self) -> None:
+        """Close a reader that failed; the next one goes on behind the last whole line."""
+        if self._reader is None:
+            return
+        end = max(self._at - len(self._lines.take_rest()), self._reader.start)
+        offset = None if self._expected is None else self._expected - self._at + end
+        self._place = Place(self._reader.position(end), offset)
+        self.close()
+        self._gaps = 0
 
     def _take(self, reader: Reader, block: bytes, *, last: bool) -> Batch | None:
         self._at += len(block)
@@ -196,7 +202,7 @@ class Feed:
             try:
                 self._reader = self._source.open(self._place.position)
             except CursorExpired as expired:
-                self._reader = self._source.open(self._bases.linear_of(self._place.offset))
+                self._reader = self._source.open(self._bases.linear_of(self._place.position))
                 advice = "Give the capture a larger budget, or a sink that keeps up."
                 self._missing.append(Gap(self.stream, GapReason.EXPIRED, str(expired), advice, expired.lost_bytes))
         self._at = self._reader.start

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from logflume.ship import chunks, cursors, losses
-from logflume.ship.segments import lock
+from logflume.ship.segments import bases_of, lock
 from logflume.sources.captured import NOTE, SIDE
 from logflume.sources.openfile import key_text, punched_until
 from logflume.sources.rotation import rotated_set
@@ -215,12 +215,11 @@ def _write_down(folder: Path, name: str, faults: list[Fault]) -> None:
 
 def _rebuild(folder: Path, name: str, faulty: set[Path]) -> None:
     """Make indexes anew: of segments without one, and of those whose bytes are not what it says."""
-    base = 0
-    for file in _files_of(folder, name):
-        base = max(base, file.header.base) if file.header else base
+    files = list(_files_of(folder, name))
+    known = {file.header.key: file.index for file in files if file.header and file.index}
+    for file, base in zip(files, bases_of([file.path for file in files], known), strict=True):
         if file.header is None or file.path in faulty:
             _rebuild_one(folder, name, file, base)
-        base += file.size_bytes
 
 
 def _rebuild_one(folder: Path, name: str, file: _File, base: int) -> None:

@@ -42,10 +42,17 @@ RESERVE_BYTES = 64 * 1024
 class Losses:
     """The losses of one stream, those of earlier times too."""
 
-    def __init__(self, path: Path, reserve: Path) -> None:
-        """Read them, and hold back RESERVE_BYTES in the file ``reserve``, if the disk has as much."""
+    def __init__(self, path: Path, reserve: Path, *, durable: bool = False) -> None:
+        """Read them, and hold back RESERVE_BYTES in the file ``reserve``, if the disk has as much.
+
+        Args:
+            path: their file.
+            reserve: what is given up when the disk is full.
+            durable: a power failure takes no loss that was counted: each waits for the disk.
+        """
         self._path = path
         self._reserve = reserve
+        self._durable = durable
         self.all = read_losses(path)
         if is_damaged(path):
             path.replace(path.with_suffix(".losses.damaged"))
@@ -73,12 +80,24 @@ class Losses:
     def _write(self) -> None:
         beside = self._path.with_suffix(".part")
         beside.write_text("".join(json.dumps(asdict(each)) + "\n" for each in self.all), encoding="ascii")
+        if self._durable:
+            _sync(beside)
         beside.replace(self._path)
+        if self._durable:
+            _sync(self._path.parent)
 
     @property
     def lost_bytes(self) -> int:
         """All that was ever lost."""
         return sum(each.lost_bytes for each in self.all)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def read_losses(path: Path) -> list[Loss]:

@@ -211,7 +211,8 @@ class Segments:
         self._synced_s = time.monotonic()
         (self._side / "cursors").mkdir(parents=True, exist_ok=True)
         self._lock_file = lock(self._side / f"{name}.lock", tries=_LOCK_TRIES)
-        self.losses = Losses(self._side / f"{name}.losses", self._side / f"{name}.reserve")
+        durable = self.rules.fsync is not Fsync.NEVER
+        self.losses = Losses(self._side / f"{name}.losses", self._side / f"{name}.reserve", durable=durable)
         self._segments: list[Segment] = []
         self._forgotten: list[Segment] = []
         self._recover()
@@ -467,7 +468,7 @@ class Segments:
         known = dict(self._iter_indexes())
         for key in known.keys() - {_key_of(path) for path in files}:
             known.pop(key).unlink()  # of a file that is not there any more
-        for path, base in zip(files, _bases_of(files, known), strict=True):
+        for path, base in zip(files, bases_of(files, known), strict=True):
             self._segments.append(self._recover_segment(path, known, base))
         self._close_up(files)
         self._move_cursors_back()
@@ -586,7 +587,7 @@ def _close_index(segment: Segment) -> None:
         segment.chunks = None
 
 
-def _bases_of(files: list[Path], known: dict[Key, Path]) -> list[int]:
+def bases_of(files: list[Path], known: dict[Key, Path]) -> list[int]:
     """Return where in the stream each file begins: as its index says, else just before or behind the others."""
     sizes = [path.stat().st_size for path in files]
     headers = [chunks.read_header(known[key]) if (key := _key_of(path)) in known else None for path in files]

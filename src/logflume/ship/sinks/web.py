@@ -98,7 +98,10 @@ class Web:
         try:
             connection.request("POST", self._target, payload, {**self._headers, **headers})
             answer = connection.getresponse()
+            promised = min(answer.length or 0, ANSWER_BYTES)
             said = answer.read(ANSWER_BYTES)
+            if len(said) < promised:
+                raise http.client.IncompleteRead(said, promised - len(said))
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             raise SinkRefused(sink, str(error) or type(error).__name__) from error
