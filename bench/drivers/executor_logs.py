@@ -1,8 +1,8 @@
 """Read a running task's log from its executor a thousand times, and see what that leaves behind.
 
 ``executor_logs.py logflume|stock READS THREADS LINES [PROVIDER]``, with the Python of ``.venv-airflow``. PROVIDER is a
-folder into which another release of the Kubernetes provider was put (``pip install --no-deps --target``). The cluster is
-``logflume.testing_kubernetes``, in a process of its own. Prints what there was before the first read and after the last.
+folder into which another release of the Kubernetes provider was put (``pip install --no-deps --target``). The cluster:
+``logflume.testing_kubernetes``, in a process of its own. Prints what there was before the first read and after all.
 
 Holds: figures of this process and its children, from /proc; a read counts when its bytes were seen.
 """

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,6 +17,8 @@ from logflume.testing_kubernetes import PodServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.airflow.conftest import TaskLogs
 
 ROOT = Path(__file__).parents[2]
 TASKS = [
@@ -74,6 +76,32 @@ def test_airflows_configuration_says_who_runs_a_task(running: PodServer) -> None
         assert reader.read_block() == b'{"event":"line"}\n'
     assert executor_logs(SimpleNamespace(executor=None), 1).messages == []
     assert "not configured" in executor_logs(SimpleNamespace(executor="gone"), 1).messages[0]
+
+
+def test_a_token_goes_on_in_the_pods_log(running: PodServer, logs: TaskLogs) -> None:
+    """The handler shows the pod's lines, and a poll with its token shows what is new and nothing else."""
+    task: dict[str, Any] = {
+        **TASKS[0],
+        "hostname": "pod",
+        "id": "0190",
+        "queue": "default",
+        "executor": "pods",
+        "executor_config": {},
+    }
+    labels = {key: value for key, value in labels_of(SimpleNamespace(**task), 1).items() if value}
+    pod = running.add_pod("pod", namespace="airflow", labels={**labels, "airflow-worker": "7"})
+    pod.log.write(b'{"event":"one"}\n{"event":"two"}\n')
+    messages, token = logs.read(None, state="running", **task)
+    assert [message["event"] for message in messages][-2:] == ["one", "two"]
+    assert any("Found logs through kube API" in message["event"] for message in messages)
+    messages, token = logs.read(token, state="running", **task)
+    assert messages == []
+    pod.log.write(b'{"event":"three"}\n')
+    messages, token = logs.read(token, state="running", **task)
+    assert [message["event"] for message in messages] == ["three"]
+    running.delete_pod(pod)
+    messages, token = logs.read(None, state="running", **task)
+    assert any("There is no pod of try 1" in message["event"] for message in messages)
 
 
 def test_reading_leaves_nothing_behind() -> None:

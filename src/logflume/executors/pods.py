@@ -17,6 +17,7 @@ from logflume.abc import Found
 from logflume.errors import SourceFailed, UsageError
 from logflume.records import Gap, GapReason
 from logflume.sources.cluster import Cluster
+from logflume.sources.held import HeldSource
 from logflume.sources.missing import MissingSource
 from logflume.sources.podpump import Address
 from logflume.sources.pods import PodSource, find_pods
@@ -127,7 +128,8 @@ def pod_logs(cluster: Cluster, settings: PodSettings, ti: Any, try_number: int) 
     shown = "all" if settings.tail_lines is None else f"the last {settings.tail_lines}"
     messages.append(f"Found logs through kube API: {shown} lines of pod {namespace}/{pod.name}")
     addresses = (Address(cluster, namespace, pod.name, container) for container in settings.containers)
-    return Found(messages, [PodSource(each, tail_lines=settings.tail_lines, stamps=False) for each in addresses])
+    sources = (PodSource(each, tail_lines=settings.tail_lines, stamps=False) for each in addresses)
+    return Found(messages, [HeldSource(source) for source in sources])  # looked at and shown in one request
 
 
 def labels_of(ti: Any, try_number: int) -> dict[str, str | None]:  # noqa: ANN401 - as above
