@@ -41,14 +41,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield running
 
 
-@pytest.mark.parametrize(
-    ("log", "phases", "examples"), [("long.log", "coverage,fuzzing", "8"), ("nothing.log", "fuzzing", "2")]
-)
+@pytest.mark.parametrize("how", [("long.log", "coverage,fuzzing", "8"), ("nothing.log", "fuzzing", "2")])
 def test_answers_are_as_the_text_says(
-    server: Server, tmp_path: Path, require: Require, log: str, phases: str, examples: str
+    server: Server, tmp_path: Path, require: Require, how: tuple[str, str, str]
 ) -> None:
     """Status, media type and schema of each answer are in the text; what does not fit it is refused, never a fault."""
     require("schemathesis")
+    log, phases, examples = how
     config = tmp_path / "schemathesis.toml"
     config.write_text(CONFIG.format(log=log))
     words = (

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from starlette.requests import HTTPConnection
 
 from logflume.errors import UsageError
+from logflume.serve.attempts import MAX_ADDRESSES, MAX_FAILURES, WITHIN_S, Attempts
 from logflume.serve.auth import MAX_TOKEN_CHARS, Gate, read_key
 from logflume.serve.callers import ANYBODY, Caller, Refused
 from logflume.serve.cookies import SignInCookies
@@ -479,3 +480,79 @@ def test_a_short_secret_of_somebody_else_is_not_taken(settings: Settings) -> Non
     """A web token that is signed with our own cookie key is none."""
     forged: Any = jwt.encode(claims(), KEY, "HS256")
     assert ask(app_of(settings), f"Bearer {forged}").status_code == 401
+
+
+def test_guessing_has_to_wait(settings: Settings, token: str) -> None:
+    """After ten failures an address is told when to try again, also with a token that counts; others are not."""
+
+    async def go() -> None:
+        app = app_of(settings)
+        guessing = httpx.ASGITransport(app, client=("203.0.113.7", 1))
+        async with httpx.AsyncClient(transport=guessing, base_url="http://logs.example") as guesser:
+            for _ in range(MAX_FAILURES):
+                assert (await sign_in(guesser, "lft_wrong")).status_code == 401
+            refused = await sign_in(guesser, token)
+            assert (refused.status_code, "Try again" in refused.text) == (429, True)
+            assert 0 < int(refused.headers["retry-after"]) <= WITHIN_S
+        async with browser(app) as client:
+            assert (await sign_in(client, token)).status_code == 303
+
+    asyncio.run(go())
+
+
+def test_failures_are_forgotten() -> None:
+    """After a minute; of IPv6 a whole network counts as one; and no more of them are kept than there may be."""
+    now_s = 0.0
+    attempts = Attempts(lambda: now_s)
+    for n in range(MAX_FAILURES):
+        attempts.failed(f"2001:db8::{n}")
+    with pytest.raises(Refused):
+        attempts.check("2001:db8::ffff")
+    attempts.check("2001:db8:0:1::1")
+    now_s = WITHIN_S
+    attempts.check("2001:db8::ffff")
+    for n in range(2 * MAX_ADDRESSES):
+        attempts.failed(f"host {n}")
+    assert len(attempts) == MAX_ADDRESSES
+
+
+def test_a_session_ends(settings: Settings, token: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After ``session_s`` the cookie counts for nothing, whether or not the browser still sends it."""
+
+    async def go() -> None:
+        async with browser(app_of(settings)) as client:
+            await sign_in(client, token)
+            assert (await client.get("/who")).status_code == 200
+            now_s = time.time()
+            monkeypatch.setattr(time, "time", lambda: now_s + settings.session_s - 5)
+            assert (await client.get("/who")).status_code == 200
+            monkeypatch.setattr(time, "time", lambda: now_s + settings.session_s + 1)
+            cookies = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
+            assert (await client.get("/who", headers={"Cookie": cookies})).status_code == 401
+
+    asyncio.run(go())
+
+
+def test_a_cookie_changes_nothing(settings: Settings, token: str) -> None:
+    """Whatever another site has a browser send, the cookie counts for reading only."""
+
+    async def go() -> None:
+        async with browser(app_of(settings)) as client:
+            await sign_in(client, token)
+            assert (await client.post("/who")).status_code == 401
+            assert (await client.get("/who")).status_code == 200
+
+    asyncio.run(go())
+
+
+def test_keys_are_read_again(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key that is taken out of the file signs nobody in any more, and a new one does, in the running server."""
+    monkeypatch.setattr("logflume.serve.smallfile.LOOK_EVERY_S", 0.0)
+    app = app_of(settings)
+    old = signed()
+    assert ask(app, f"Bearer {old}").status_code == 200
+    assert settings.jwks_file
+    settings.jwks_file.write_text(json.dumps({"keys": [secret_row() | {"k": "B" * 86, "kid": "another"}]}))
+    assert ask(app, f"Bearer {old}").status_code == 401
+    settings.jwks_file.write_text(json.dumps({"keys": [secret_row()]}))
+    assert ask(app, f"Bearer {old}").status_code == 200

@@ -17,6 +17,7 @@ import os
 import resource
 import signal
 import socket
+import ssl
 import sys
 import tempfile
 import time
@@ -75,6 +76,7 @@ def check(settings: Settings) -> None:
         UsageError: with what to do.
     """
     check_binding(settings)
+    _check_certificate(settings)
     if not settings.folders:
         raise UsageError("name a folder whose logs are to be served: logflume serve logs/")
     for folder in settings.folders:
@@ -82,6 +84,15 @@ def check(settings: Settings) -> None:
             raise UsageError(f"{folder.path}: there is no such folder")
     _catalog(settings)
     Gate(settings, _key(settings, IndexCache()))
+
+
+def _check_certificate(settings: Settings) -> None:
+    if settings.tls_cert is None:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.tls_cert, settings.tls_key)
+    except OSError as error:  # of ssl, too
+        raise UsageError(f"tls_cert and tls_key cannot be used: {error.strerror or error}") from None
 
 
 def listen(settings: Settings) -> socket.socket:

@@ -10,6 +10,7 @@ import hmac
 import html
 import re
 import time
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import parse_qs, urlencode
 
@@ -17,10 +18,13 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.requests import ClientDisconnect
 
+from logflume.serve.attempts import Attempts
 from logflume.serve.callers import Refused
 from logflume.serve.cookies import Place
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from logflume.serve.auth import Gate
     from logflume.serve.cookies import SignInCookies
 
@@ -68,6 +72,7 @@ class _Pages:
     def __init__(self, gate: Gate, cookies: SignInCookies) -> None:
         self._gate = gate
         self._cookies = cookies
+        self._attempts = Attempts()
 
     async def show(self, request: Request, next: Annotated[str, Query()] = "") -> Response:  # noqa: A002
         """Show the form."""
@@ -79,12 +84,16 @@ class _Pages:
         wanted = fields.get("next", "")
         if not self._is_our_form(request, fields.get("proof", "")):
             return self._form(request, wanted, 403, "This form was open for too long. Try once more.")
+        address = request.client.host if request.client else ""
         try:
+            self._attempts.check(address)
             caller = await self._gate.caller_of_token(fields.get("token", "").strip())
             answer = RedirectResponse(wanted if _is_here(wanted) else _home(request), 303)
             self._cookies.give(answer, caller, _place(request), now_s=time.time())
         except Refused as refused:
-            return self._form(request, wanted, refused.status, refused.detail)
+            if refused.status == HTTPStatus.UNAUTHORIZED:
+                self._attempts.failed(address)
+            return self._form(request, wanted, refused.status, refused.detail, refused.headers)
         request.state.caller = caller
         answer.headers["Cache-Control"] = "no-store"
         return answer
@@ -103,14 +112,16 @@ class _Pages:
         fits = hmac.compare_digest(proof.encode("utf-8", "replace"), expected.encode())
         return bool(form) and fits and _is_same_site(request)
 
-    def _form(self, request: Request, wanted: str, status: int, said: str = "") -> Response:
+    def _form(
+        self, request: Request, wanted: str, status: int, said: str = "", headers: Mapping[str, str] | None = None
+    ) -> Response:
         form = self._cookies.new_form()
         page = _PAGE.format(
             said=f'<p role="alert">{html.escape(said)}</p>\n' if said else "",
             proof=self._cookies.form_proof(form),
             next=html.escape(wanted if _is_here(wanted) else ""),
         )
-        answer = HTMLResponse(page, status, {"Cache-Control": "no-store"})
+        answer = HTMLResponse(page, status, {"Cache-Control": "no-store", **(headers or {})})
         self._cookies.give_form(answer, form, _place(request))
         return answer
 
