@@ -14,7 +14,7 @@ import threading
 import time
 import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, TypeAlias
 
 from logflume import _core
 from logflume.abc import interrupt
@@ -167,24 +167,10 @@ def iter_merged(
     return Merged(sources, how or How(), start=start, workers=workers, block_bytes=block_bytes)
 
 
-class Told(NamedTuple):
-    """What a merge with ``numbers`` tells of a record that it gave out.
-
-    Attributes:
-        line: so many lines of the merged log come before it.
-        ts_ns: its effective time; the lowest number there is before the first time of its source.
-        level: the number of its Level, if levels are wanted.
-        source: the number of its source.
-        lines: how many it has.
-        goes_on: whether it is a piece of a longer one, of which more follows.
-    """
-
-    line: int
-    ts_ns: int
-    level: int
-    source: int
-    lines: int
-    goes_on: bool
+Told: TypeAlias = "tuple[int, int, int, int, int, bool]"
+"""What a merge with ``numbers`` tells of a record that it gave out: how many lines of the merged log come before it,
+its time (UNTIMED_NS before the first of its source), the number of its Level if levels are wanted, the number of its
+source, how many lines it has, and whether it is a piece of a longer one of which more follows."""
 
 
 class Merged:
@@ -296,7 +282,7 @@ class Merged:
 
     def take_told(self) -> list[Told]:
         """Return, with ``numbers``, what is told of each record given out since the last call."""
-        return [Told(*each) for each in self._merger.take_told()]
+        return self._merger.take_told()
 
     def take_marks(self) -> list[tuple[int, int, int, int, int, bool, bytes]]:
         """Return, while index entries are made, where groups of lines began and ended since the last call."""

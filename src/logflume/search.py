@@ -72,8 +72,8 @@ class Search:
         while (record := self._merged.read_some()) is not None:
             if not record:
                 yield None
-            for told in self._merged.take_told():
-                yield Hit(self._first + told.line, record)
+            for line, *_ in self._merged.take_told():
+                yield Hit(self._first + line, record)
 
     @property
     def line(self) -> int:

@@ -43,6 +43,9 @@ MAX_WINDOW_BYTES = 8 * 1024 * 1024
 """A window ends after so many bytes of rows, with what it has."""
 
 _BLOCK_BYTES = 64 * 1024
+_FILTERED_BLOCK_BYTES = 4 * 1024  # a larger one is looked for beyond the last row that is wanted
+_LEVELS = tuple(Level)
+_NEAR_BYTES = 8 * 1024 * 1024  # so much is read rather than passed over
 _QUIET_LINES = 10_000  # so far without a row, and the index is asked where the next one may be
 _SPAN_GROWTH = 4  # backwards, each step looks so much further
 
@@ -115,6 +118,11 @@ class Choice:
     since_ns: int | None = None
     until_ns: int | None = None
 
+    @property
+    def is_all(self) -> bool:
+        """Whether no row is left out."""
+        return self.how.only is None and self.sources is None
+
 
 def read_forward(index: LogIndex, seq: int, rows: int, choice: Choice) -> Window:
     """Return the first rows from line ``seq`` on that pass; also beyond what the index covers.
@@ -141,7 +149,7 @@ def read_after(sources: Sequence[Source], place: Place, rows: int, choice: Choic
         CursorExpired: the bytes under the cursor are gone.
     """
     kept, seq = _Kept(rows), place.line or 0
-    with _Rows(sources, choice, place.cursor, seq - place.skip_lines, _Budget()) as reading:
+    with _Rows(sources, choice, place.cursor, line=seq - place.skip_lines, budget=_Budget()) as reading:
         next_seq = _fill(kept, reading, seq)
     return Window(kept.rows, next_seq, seq or None)
 
@@ -153,7 +161,7 @@ def read_last(sources: Sequence[Source], start: Cursor, rows: int, choice: Choic
         CursorExpired: the bytes under the cursor are gone.
     """
     kept, budget = _Kept(rows), _Budget()
-    with _Rows(sources, choice, start, 0, budget) as reading:
+    with _Rows(sources, choice, start, line=0, budget=budget) as reading:
         for row in reading:
             if row is not None:
                 kept.add_last(row)
@@ -186,15 +194,23 @@ class _Rows:
     """The rows of a merge that pass; None now and then, where one can break off."""
 
     def __init__(
-        self, sources: Sequence[Source], choice: Choice, start: Cursor | None, line: int, budget: _Budget
+        self,
+        sources: Sequence[Source],
+        choice: Choice,
+        start: Cursor | None,
+        *,
+        line: int,
+        budget: _Budget,
+        first: int = 0,
     ) -> None:
         wanted = choice.sources
         hidden = [number for number, source in enumerate(sources) if wanted is not None and source.name not in wanted]
         how = replace(choice.how, output=Output.NDJSON, levels=True)
-        size = min(_BLOCK_BYTES, how.max_record_bytes // 4)
+        size = min(_BLOCK_BYTES if choice.is_all else _FILTERED_BLOCK_BYTES, how.max_record_bytes // 4)
         self._merged = Merged(sources, how, start=start, workers=0, block_bytes=size, numbers=True, hidden=hidden)
         self._names = [source.name for source in sources]
         self._begin = line
+        self._first = first
         self.budget = budget
         self._read_bytes = 0
 
@@ -214,16 +230,17 @@ class _Rows:
             yield None
 
     def _rows_of(self, block: bytes) -> Iterator[Row]:
-        lines = block.split(b"\n")
+        texts = block.split(b"\n")
         at = 0
-        for told in self._merged.take_told():
-            ts_ns = None if told.ts_ns == UNTIMED_NS else told.ts_ns
-            seq = self._begin + told.line
-            record = Record(seq, told.lines, ts_ns, Level(told.level), self._names[told.source], told.goes_on)
-            count = max(1, told.lines)  # a piece of a line is an object of its own
-            for number in range(count):
-                yield Row(seq + number, lines[at + number], record)
-            at += count
+        for line, ts_ns, level, source, lines, goes_on in self._merged.take_told():
+            seq = self._begin + line
+            begin, at = at, at + (lines or 1)  # a piece of a line is an object of its own
+            if seq + lines <= self._first and lines:
+                continue
+            time_ns = None if ts_ns == UNTIMED_NS else ts_ns
+            record = Record(seq, lines, time_ns, _LEVELS[level], self._names[source], goes_on)
+            for number, text in enumerate(texts[begin:at]):
+                yield Row(seq + number, text, record)
 
     def _spend(self) -> None:
         read_bytes = sum(report.bytes_read for report in self._merged.reports())
@@ -314,9 +331,10 @@ class _Looking:
     def _by_level(self) -> bool:
         return self._choice.min_level > Level.UNKNOWN
 
-    def _reading(self, entry: IndexEntry) -> _Rows:
+    def _reading(self, entry: IndexEntry, first: int = 0) -> _Rows:
         covered = self._covered
-        return _Rows(covered.sources, self._choice, covered.cursor_at(entry), entry["lines"], self._budget)
+        start = covered.cursor_at(entry)
+        return _Rows(covered.sources, self._choice, start, line=entry["lines"], budget=self._budget, first=first)
 
     def forward(self, seq: int) -> Window:
         next_seq: int | None = max(seq, self._start)
@@ -324,7 +342,7 @@ class _Looking:
             entry = self._before_next(self._covered.at_line(next_seq))
             knows_more = self._by_level and next_seq < self._covered.last()["lines"]
             quiet = _QUIET_LINES if knows_more else None
-            with self._reading(entry) as reading:
+            with self._reading(entry, next_seq) as reading:
                 next_seq = _fill(self._kept, reading, next_seq, stop=self._stop, quiet=quiet)
         return Window(self._kept.rows, next_seq, seq or None)
 
@@ -349,13 +367,20 @@ class _Looking:
         return Window(self._kept.rows, seq, begin if begin > self._start else None)
 
     def _before_last(self, end: int) -> IndexEntry | None:
-        """Return the last entry before the last record of the wanted level that may be before a line; None: none is."""
+        """Return an entry before the last records of the wanted level that may be before a line; None: none is.
+
+        As many of them as are wanted, unless that is far: it is only for one that much is passed over.
+        """
         min_level = self._choice.min_level
         after = self._covered.after_line(end - 1) or self._covered.last()
         there = _count(after, min_level)
         if not there:
             return None
-        entry = self._covered.at_count(min_level, there - 1)
+        wanted = min(there, self._most - len(self._kept.rows))
+        entry = self._covered.at_count(min_level, there - wanted)
+        while wanted > 1 and after["bytes"] - entry["bytes"] > _NEAR_BYTES:
+            wanted = max(1, wanted // _SPAN_GROWTH)
+            entry = self._covered.at_count(min_level, there - wanted)
         return entry if entry["lines"] < end else self._covered.at_line(end - 1)
 
     def _put_before(self, entry: IndexEntry, end: int, *, whole: bool) -> bool:

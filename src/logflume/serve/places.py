@@ -14,6 +14,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import Query, Request, Response
+from starlette.concurrency import run_in_threadpool
 
 from logflume.cursor import Cursor
 from logflume.errors import SourceFailed
@@ -21,7 +22,8 @@ from logflume.merge import How, where
 from logflume.moments import parse_moment, show_moment
 from logflume.records import Level, Output
 from logflume.seek import Place, cursor_at_share, cursor_at_time, find_tail
-from logflume.serve.asked import LogId, shelf_of
+from logflume.serve.asked import LogId, guard_of, shelf_of
+from logflume.serve.limits import Use
 from logflume.serve.problems import RETRY_S, Problem
 from logflume.serve.query import MAX_LIMIT, WantedFilters
 from logflume.window import Choice, Record, Window, read_after, read_backward, read_forward, read_last
@@ -56,7 +58,7 @@ _SEEN_BYTES = 64 * 1024  # so much of so many sources tells how long lines are, 
 _SEEN_SOURCES = 8
 
 
-def rows(  # noqa: PLR0917 - called by name
+async def rows(  # noqa: PLR0917 - called by name
     request: Request,
     log_id: LogId,
     filters: WantedFilters,
@@ -81,19 +83,26 @@ def rows(  # noqa: PLR0917 - called by name
     if sum(place is not None for place in (from_, before, after)) > 1:
         raise Problem(400, "bad-parameter", "from, before and after exclude each other.", parameter="from")
     shelf = shelf_of(request)
-    log = shelf.find(log_id)
-    if request.headers.get("accept", "").startswith("text/plain"):
-        return _as_written(shelf.index(log), from_, n, filters)
-    looking = _Looking(shelf, log, filters, n)
-    if after is not None:
-        looking.after(Cursor.from_token(after, key=shelf.key, log_id=log.id))
-    elif before is not None:
-        looking.before(before)
-    elif from_ is not None and from_ < 0:
-        looking.at_end(-from_)
-    else:
-        looking.at(from_ or 0)
-    return looking.answer(cut)
+
+    def look() -> Response:
+        log = shelf.find(log_id)
+        if request.headers.get("accept", "").startswith("text/plain"):
+            return _as_written(shelf.index(log), from_, n, filters)
+        looking = _Looking(shelf, log, filters, n)
+        if after is not None:
+            looking.after(Cursor.from_token(after, key=shelf.key, log_id=log.id))
+        elif before is not None:
+            looking.before(before)
+        elif from_ is not None and from_ < 0:
+            looking.at_end(-from_)
+        else:
+            looking.at(from_ or 0)
+        return looking.answer(cut)
+
+    if not filters.chooses_records():
+        return await run_in_threadpool(look)
+    with guard_of(request).limits.using(request.state.caller, Use.READ):  # it may look through much
+        return await run_in_threadpool(look)
 
 
 def _as_written(index: LogIndex, from_: int | None, n: int, filters: Filters) -> Response:
