@@ -128,6 +128,7 @@ def test_places_before_they_are_indexed(slow: Callable[..., dict[str, Any]]) -> 
             assert numbers == [2000, 2001, 2002]
     last = slow("locate", error="previous")
     assert abs(last["seq"] - 2500) < RECORDS // 4
+    assert number_of(slow("rows", after=last["after"], n=1)["rows"][0]) == 2500
     assert not last["exact"]
 
 

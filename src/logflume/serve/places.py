@@ -347,7 +347,10 @@ def _last_error(log: Log, index: LogIndex, line: int, min_level: Level) -> Place
     window = read_last(sources, found.cursor, 1, choice, end_seq=lines_expected(index))
     if not window.rows:
         return index.previous_error(index.totals.lines, min_level)
-    return Place(found.cursor, found.skip_lines, window.rows[0].record.seq)
+    record = window.rows[0].record
+    if record.ts_ns is None:
+        return Place(found.cursor, found.skip_lines, record.seq)
+    return Place(cursor_at_time(sources, record.ts_ns), 0, record.seq)  # which others of that time may precede
 
 
 def summary(
