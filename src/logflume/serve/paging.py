@@ -107,9 +107,9 @@ class Paging:
     def _pages(self) -> Iterator[bytes]:
         """Count the rows of a block; yield the pages that begin in it."""
         every, base = self._paged.every, self._paged.line
-        for told in self._merged.take_told():
-            first = max(base + told.line, self._seen + 1)
-            last = base + told.line + max(1, told.lines) - 1
+        for line, _, _, _, lines, _ in self._merged.take_told():
+            first = max(base + line, self._seen + 1)
+            last = base + line + (lines or 1) - 1
             rows = last - first + 1  # none of a further piece of a long line
             if rows <= 0:
                 continue
