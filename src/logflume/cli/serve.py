@@ -27,6 +27,7 @@ def command(**flags: object) -> int:
     logflume serve logs/
     logflume serve airflow=/opt/airflow/logs jobs=/var/log/jobs
     curl http://127.0.0.1:8793/api/v1/logs
+    logflume serve --airflow-worker --host 0.0.0.0
 
     Each flag can also be in a file (--config), or in the environment.
     """
@@ -44,7 +45,5 @@ def command(**flags: object) -> int:
         host, port = listening.getsockname()[:2]
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         scheme = "https" if settings.tls else "http"
-        names = ", ".join(folder.name or folder.path.name for folder in settings.folders)
-        verb = "is" if len(settings.folders) == 1 else "are"
-        click.echo(f"{names} {verb} served at {scheme}://{address}{settings.root_path}/", err=True)
+        click.echo(run.served(settings, f"{scheme}://{address}{settings.root_path}"), err=True)
         return run.serve(settings, listening)

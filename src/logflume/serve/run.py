@@ -15,6 +15,7 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import resource
+import secrets
 import signal
 import socket
 import ssl
@@ -37,6 +38,8 @@ from logflume.serve.guard import Guard
 from logflume.serve.settings import check_binding
 from logflume.serve.shelf import Shelf
 from logflume.serve.wire import Wire, WireConfig
+from logflume.serve.worker import create_worker_app
+from logflume.serve.workerconf import worker_conf
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkProcess
@@ -77,6 +80,9 @@ def check(settings: Settings) -> None:
     """
     check_binding(settings)
     _check_certificate(settings)
+    if settings.airflow_worker:
+        worker_conf(settings, os.environ)
+        return
     if not settings.folders:
         raise UsageError("name a folder whose logs are to be served: logflume serve logs/")
     for folder in settings.folders:
@@ -116,11 +122,28 @@ def application(settings: Settings, metrics_folder: Path | None = None) -> tuple
     Raises:
         UsageError: the key, or the file of tokens or keys, cannot be used.
     """
+    if settings.airflow_worker:
+        return _worker_application(settings, metrics_folder)
     cache = IndexCache()
     key = _key(settings, cache)
     guard = Guard(settings, key=key, metrics_folder=metrics_folder)
     shelf = Shelf(_catalog(settings), key=key, cache=cache, quiet_ends_s=settings.quiet_ends_s)
     return guard.wrap(create_app(shelf, guard)), guard
+
+
+def _worker_application(settings: Settings, metrics_folder: Path | None) -> tuple[ASGIApp, Guard]:
+    conf = worker_conf(settings, os.environ)
+    guard = Guard(settings, key=secrets.token_bytes(), metrics_folder=metrics_folder)  # it signs nothing
+    return guard.wrap(create_worker_app(conf.folder, conf.secret_key, leeway_s=conf.leeway_s)), guard
+
+
+def served(settings: Settings, address: str) -> str:
+    """Say what is served where."""
+    if settings.airflow_worker:
+        return f"{worker_conf(settings, os.environ).folder} is served to Airflow at {address}/log/"
+    names = ", ".join(folder.name or folder.path.name for folder in settings.folders)
+    verb = "is" if len(settings.folders) == 1 else "are"
+    return f"{names} {verb} served at {address}/"
 
 
 def _catalog(settings: Settings) -> Catalog:

@@ -147,6 +147,17 @@ class Settings:
         "Other origins whose pages may show the viewer in a frame.",
     )
 
+    airflow_worker: bool = setting(
+        YesNo(),
+        default=False,
+        meaning="Be a log server of an Airflow 3 worker, and nothing else: requests need Airflow's token for a file.",
+    )
+    airflow_secret_file: Path | None = setting(
+        APath(),
+        None,
+        "With `airflow_worker`: a file with `[api] secret_key`. Unset: `AIRFLOW__API__SECRET_KEY`, or `airflow.cfg`.",
+    )
+
     metrics: str = setting(
         OneOf(("callers", "everybody", "off")), "callers", "Who may read `/metrics`: who has signed in, or everybody."
     )
@@ -273,7 +284,8 @@ def check_binding(settings: Settings) -> None:
     Raises:
         BadSetting: the address is not loopback, nobody has to sign in, and this was not asked for in plain words.
     """
-    if is_loopback(settings.host) or settings.signs_in or settings.allow_unauthenticated_network:
+    is_guarded = settings.signs_in or settings.airflow_worker
+    if is_loopback(settings.host) or is_guarded or settings.allow_unauthenticated_network:
         return
     raise BadSetting(
         "settings",
