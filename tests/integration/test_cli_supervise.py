@@ -147,7 +147,7 @@ def test_children_start_and_stop_in_order(tmp_path: Path) -> None:
         child("top", f"set -- top; {traps.replace('$0', 'top')}; {LOOP}", 'after = ["base", "once"]')
         + child("base", f"{traps.replace('$0', 'base')}; touch {tmp_path}/ready; {LOOP}")
         + ready
-        + child("once", f"echo once >> {file}", 'restart = "never"')
+        + child("once", f"sleep 0.5; echo once >> {file}", 'restart = "never"')
     )
     with supervising(tmp_path, text) as supervised:
         wait_until(lambda: file.exists() and "start top" in file.read_text())
@@ -457,3 +457,27 @@ def test_run_and_ship_take_the_same_file(tmp_path: Path) -> None:
     assert run(*words, "--capture", "direct", "--", "sh", "-c", script).out == b"False\n"
     assert run("ship", "--config", tmp_path / "logflume.toml", tmp_path / "job").code == 0
     assert run("ship", "--config", tmp_path / "logflume.toml").code == 2
+
+
+def test_status_shows_children(tmp_path: Path) -> None:
+    """`status` of a supervisor's folder shows each child, its conditions and its sinks; --watch shows rates."""
+    sink = f'[sinks.away]\nkind = "http"\nurl = "http://127.0.0.1:{free_port()}/"\n'
+    text = child("it", "while :; do echo a line; sleep 0.01; done") + sink
+    text += condition("it", "command", 'command = ["false"]')
+    with supervising(tmp_path, text, "drain_s = 0") as supervised:
+        wait_until(lambda: supervised.out("it"))
+        wait_until(lambda: "it ended with 1" in run("status", tmp_path / "logs").text)
+        shown = run("status", tmp_path / "logs").text
+        known = json.loads(run("status", "--json", tmp_path / "logs").out)
+        words = [*COMMAND, "status", "--watch", str(tmp_path / "logs")]
+        with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment()) as watch:
+            assert watch.stdout
+            assert any(re.search(r"^it .* [0-9.]+ k?B/s ", line) for line in watch.stdout)
+            watch.send_signal(signal.SIGINT)
+            watch.communicate(timeout=PATIENCE_S)
+        assert watch.returncode == 0
+        supervised.stop()
+    assert re.search(r"^it +running +[0-9]+ +1 +.* away +it: it ended with 1$", shown, re.MULTILINE)
+    assert re.search(r"^it: away +[0-9.]+ k?B ", shown, re.MULTILINE)
+    assert known["captures"]["it"]["running"]
+    assert known["supervisor"]["children"]["it"]["starts"] == 1

@@ -138,7 +138,10 @@ class ChildTable:
 
     command: tuple[str, ...] = required(Words(), "What is run. No shell is used.")
     after: tuple[str, ...] = setting(
-        ListOf(Text(), ","), (), "Children that must be well before: their conditions hold, or they have ended with 0."
+        ListOf(Text(), ","),
+        (),
+        'Children that must be well before: they run and their conditions hold; with `restart = "never"` and no '
+        "condition, they have ended with 0.",
     )
     restart: Restart = setting(Member(Restart), Restart.ALWAYS, "When it is started again after it has ended.")
     backoff_s: float = setting(Seconds(), 1.0, "How long to wait before; doubled each time, up to `max_backoff_s`.")
@@ -148,7 +151,12 @@ class ChildTable:
     essential: bool = setting(
         YesNo(), default=False, meaning="When it has ended for good, all others are stopped, and its exit code is ours."
     )
-    stop_signal: str = setting(OneOf(SIGNALS), "TERM", "What asks it to end; its whole process group gets it.")
+    stop_signal: str = setting(OneOf(SIGNALS), "TERM", "What asks it to end.")
+    stop_whom: str = setting(
+        OneOf(("group", "command")),
+        "group",
+        "Who gets that: its whole process group, or the command alone, which then ends the others itself.",
+    )
     stop_s: float = setting(Seconds(), 30.0, "How long it is given then, before SIGKILL.")
     leftovers: Leftovers = setting(
         Member(Leftovers), Leftovers.STOP, "What becomes of processes of its group that are left when it has ended."

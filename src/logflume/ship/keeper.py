@@ -105,6 +105,7 @@ class Keeper:
         self._for_good = False
         self._again = False
         self._is_over_budget = False
+        self._is_killed = False
         self.lines = 0
         self.recording = Recording(
             folder,
@@ -135,10 +136,11 @@ class Keeper:
 
     @property
     def is_well(self) -> bool:
-        """Whether those that come after it may start."""
+        """Whether those that come after it may start: it holds its conditions, or what runs once has ended with 0."""
         if self.state is State.ENDED:
             return self.exit_code == 0
-        return self.state is State.RUNNING and all(check.holds for check in self.checks)
+        runs_once = self.settings.run.restart is Restart.NEVER and not self.checks
+        return self.state is State.RUNNING and not runs_once and all(check.holds for check in self.checks)
 
     @property
     def is_over(self) -> bool:
@@ -183,8 +185,10 @@ class Keeper:
         if self.state is State.RUNNING and self.process is not None:
             self.why, self._again = why, not for_good
             self._told(f"{self.name}: {why}: it is asked to end")
-            self.process.send(signal.Signals[f"SIG{self.settings.run.stop_signal}"])
-            self._enter(State.STOPPING, now_s + self.settings.run.stop_s)
+            run = self.settings.run
+            self.process.send(signal.Signals[f"SIG{run.stop_signal}"], alone=run.stop_whom == "command")
+            self._is_killed = False
+            self._enter(State.STOPPING, now_s + run.stop_s)
         elif self.state in (State.WAITING, State.BACKOFF) and for_good:
             self._enter(State.ENDED, now_s)
 
@@ -295,8 +299,9 @@ class Keeper:
             self._told(f"{self.name}: {_ended_with(process.exit_code)}")
             self._after_end(now_s)
         elif now_s >= self._until_s:
-            if not gone:
+            if not gone and not self._is_killed:
                 self._told(f"{self.name}: it is killed, for its time to end is over")
+            self._is_killed = True
             process.send(signal.SIGKILL)
             process.send_rest(signal.SIGKILL)
             self._until_s = now_s + _KILL_AGAIN_S

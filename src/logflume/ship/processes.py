@@ -71,12 +71,15 @@ class Process:
         """Its exit code, or the negative number of the signal that ended it; None while it runs, or when unknown."""
         return None if self.status is None else os.waitstatus_to_exitcode(self.status)
 
-    def send(self, number: int) -> None:
-        """Send it a signal, from any thread; to its whole group, if it leads one. Nothing when it has ended."""
+    def send(self, number: int, *, alone: bool = False) -> None:
+        """Send it a signal, from any thread; to its whole group, if it leads one, unless it is meant ``alone``.
+
+        Nothing is sent when it has ended.
+        """
         with self._lock, contextlib.suppress(ProcessLookupError):
             if self.ended.is_set():
                 return
-            if self._leads:
+            if self._leads and not alone:
                 os.killpg(self.pid, number)
             else:
                 os.kill(self.pid, number)

@@ -162,26 +162,30 @@ def _backlog(places: dict[str, cursors.Place], ends: dict[str, int]) -> int | No
 
 def _lag_s(folder: Path, places: dict[str, cursors.Place], ends: dict[str, int]) -> float | None:
     """Return how long ago the oldest byte came that a sink has not had, as the indexes know."""
+    now_ns = time.time_ns()
     came = [
-        came_ns
+        _came_ns(folder, name, offset, now_ns)
         for name, end in ends.items()
-        if (offset := _offset_of(places.get(name))) < end and (came_ns := _came_ns(folder, name, offset)) is not None
+        if (offset := _offset_of(places.get(name))) < end
     ]
-    return max(0.0, (time.time_ns() - min(came)) / 1e9) if came else None
+    known = [came_ns for came_ns in came if came_ns is not None]
+    return max(0.0, (now_ns - min(known)) / 1e9) if known else None
 
 
 def _offset_of(place: cursors.Place | None) -> int:
     return (place.offset or 0) if place else 0
 
 
-def _came_ns(folder: Path, name: str, offset: int) -> int | None:
-    """Return when the byte at an offset of a stream came; None when no index tells."""
+def _came_ns(folder: Path, name: str, offset: int, now_ns: int) -> int | None:
+    """Return when the byte at an offset of a stream came: now, when it is not indexed yet; None without an index."""
+    came_ns = None
     for path in sorted((folder / SIDE).glob(f"{name}.*.index")):
         header = chunks.read_header(path)
         if header is None:
             continue
+        came_ns = now_ns
         with contextlib.suppress(OSError):
             for entry in chunks.iter_entries(path):
                 if header.base + entry.end > offset:
                     return entry.time_ns
-    return None
+    return came_ns
