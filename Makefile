@@ -96,7 +96,7 @@ bench-peers: .venv-peers/.tools ## install what logflume is measured against: ri
 
 .venv-peers/.tools: bench/peers/requirements.txt
 	@scripts/make_venv.sh .venv-peers
-	@echo "installing polars and DuckDB to measure against …"
+	@echo "installing polars, DuckDB and watchtower to measure against …"
 	@.venv-peers/bin/python -m pip --quiet --disable-pip-version-check install -r $<
 	@touch $@
 

@@ -288,6 +288,7 @@ def crowd(mode: str) -> Callable[[Input], list[Contestant]]:
 PLAIN_FILE = "a plain file"
 PIPE = "logflume, pipe"
 LINES_WRITTEN = "1000000"
+RATES = ("100", "50", "10", "1")
 
 
 def capturing(name: str, way: str, *words: str) -> Contestant:
@@ -309,6 +310,51 @@ def capture_flood(log: Input) -> list[Contestant]:
     del log
     ways = {OURS: "pipe", "logflume, direct": "direct", PLAIN_FILE: "file"}
     return [capturing(name, way, "32000", "65536") for name, way in ways.items()]
+
+
+@functools.cache
+def has_module(name: str) -> bool:
+    """Tell whether the environment of the peers has a module."""
+    python = ROOT / ".venv-peers" / "bin" / "python"
+    return python.exists() and not subprocess.run([python, "-c", f"import {name}"], check=False).returncode
+
+
+def shipping(name: str, what: str, *words: str) -> Contestant:
+    """Return who brings what is written to a CloudWatch at 5 ms a call; see the driver."""
+    missing = None
+    if "watchtower" in words and not has_module("watchtower"):
+        missing = "watchtower is not installed"
+    program: list[str | Path] = [ROOT / ".venv" / "bin" / "python", ROOT / "bench" / "drivers" / "ship.py"]
+    return Contestant(name, [*program, what, *words], stdout="capture", env={"PYTHONPATH": str(ROOT)}, missing=missing)
+
+
+def ship_cloudwatch(log: Input) -> list[Contestant]:
+    """Return who brings a million lines to CloudWatch; the peer a twentieth of them."""
+    del log
+    ours = shipping(OURS, "lines", "logflume", LINES_WRITTEN)
+    return [ours, shipping("watchtower, 50,000 lines", "lines", "watchtower", "50000")]
+
+
+def ship_rates(log: Input) -> list[Contestant]:
+    """Return us at four rates."""
+    del log
+    return [shipping(f"{OURS}, {rate} MB/s" if rate != "100" else OURS, "rate", rate, "5") for rate in RATES]
+
+
+def reported_by(name: str, key: str) -> Callable[[Results, Input], float]:
+    """Return what the driver of one contestant measured."""
+
+    def figure(results: Results, log: Input) -> float:
+        del log
+        return results[name].median(lambda run: run.report[key])
+
+    return figure
+
+
+def killing(log: Input) -> list[Contestant]:
+    """Return the ordeal of 200 kills."""
+    del log
+    return [driver("kill.py", "200")]
 
 
 def piped(results: Results, log: Input) -> float:
@@ -438,6 +484,48 @@ ROWS = [
             Target("sustained", "MB/s", reported("mb_s"), must=200, higher_is_better=True),
             Target("our CPU for 100 MB", "s", reported("ours_cpu_s_for_100_mb"), must=0.3),
             Target("peak RSS", "MiB", reported("rss_mib"), must=64),
+        ],
+        whole=False,
+    ),
+    Row(
+        "ship-cloudwatch",
+        "`logflume run --sink cloudwatch:…`: 1 M lines of 100 bytes from a child to a CloudWatch at 5 ms a call",
+        ship_cloudwatch,
+        [
+            Target("all delivered after", "s", reported("seconds"), must=3),
+            Target("calls (120 is the least possible number)", "", reported("calls"), must=120),
+            Target("lines lost", "", reported("lost"), must=0),
+            Target("supervisor's CPU, process start included", "s", reported("supervisor_cpu_s"), must=0.3),
+            Target("shipper's CPU, boto3 included", "s", reported("shipper_cpu_s"), must=2),
+            Target("shipper's peak RSS", "MiB", reported("shipper_rss_mib"), must=None),
+        ],
+        whole=False,
+    ),
+    Row(
+        "ship-rates",
+        "the same at 1, 10, 50, 100 MB/s for 5 s: lines lost, lines doubled",
+        ship_rates,
+        [
+            *(
+                Target(f"{what} at {rate} MB/s", "", reported_by(f"{OURS}, {rate} MB/s", what), must=0)
+                for rate in reversed(RATES[1:])
+                for what in ("lost", "doubled")
+            ),
+            Target("lost at 100 MB/s", "", reported("lost"), must=0),
+            Target("doubled at 100 MB/s", "", reported("doubled"), must=0),
+            Target("all there after the last line at 100 MB/s", "s", reported("behind_s"), must=None),
+        ],
+        whole=False,
+    ),
+    Row(
+        "kill",
+        "kill -9 of the supervisor 200 times, and of the shipper: 400,000 lines to CloudWatch",
+        killing,
+        [
+            Target("lines lost", "", reported("lost"), must=0),
+            Target("lines out of order", "", reported("disordered"), must=0),
+            Target("lines doubled", "", reported("doubled"), must=None),
+            Target("shippers killed", "", reported("shippers_killed"), must=None),
         ],
         whole=False,
     ),

@@ -1,17 +1,22 @@
-"""A slow CloudWatch Logs: ``cloudwatch_stub.py DELAY_S [--look]``. Prints its port; a GET is told what came.
+"""A slow CloudWatch Logs: ``cloudwatch_stub.py DELAY_S [--count | --order]``. Prints its port; a GET is told what came.
 
-It answers each call after DELAY_S, and counts calls, events and bytes; with ``--look`` also which numbered lines came,
-and how often. It is asynchronous and else looks into no body, so that it takes little from those who are measured.
+It answers each call after DELAY_S, and counts calls, events and bytes; with ``--count`` also which numbered lines came,
+and how often, with ``--order`` their times, too. It is asynchronous and else looks into no body, so that it takes
+little from those who are measured.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
+import re
 import sys
 from dataclasses import asdict, dataclass
 
-MESSAGE = b'"message":"'
+MESSAGE = b'"message":'
+EVENT = re.compile(rb'"timestamp":(\d+),"message":"(\d{15})')
+HIGHEST = 50_000_000
 
 
 @dataclass
@@ -26,10 +31,14 @@ class Seen:
 
 
 SEEN = Seen()
-LINES: dict[bytes, int] = {}
+TIMES: dict[int, int] = {}
+"""With ``--order``: the earliest time of each numbered line."""
+
+COUNTS = bytearray()
+"""With ``--order`` or ``--count``: how often each numbered line came."""
 
 
-def take(body: bytes, *, look: bool) -> None:
+def take(body: bytes, options: set[str]) -> None:
     """Count one call."""
     events = body.count(MESSAGE)
     SEEN.calls += 1
@@ -37,24 +46,34 @@ def take(body: bytes, *, look: bool) -> None:
     SEEN.body_bytes += len(body)
     SEEN.most_events = max(SEEN.most_events, events)
     SEEN.largest_call_bytes = max(SEEN.largest_call_bytes, len(body))
-    if look:
-        for event in json.loads(body)["logEvents"]:
-            number = event["message"][:15].encode()
-            LINES[number] = LINES.get(number, 0) + 1
+    if options:
+        for event in EVENT.finditer(body):
+            number = int(event[2])
+            if number >= len(COUNTS):
+                COUNTS.extend(bytes(min(HIGHEST, 2 * number + 1000) - len(COUNTS)))
+            COUNTS[number] = min(255, COUNTS[number] + 1)
+            if "--order" in options:
+                TIMES[number] = min(TIMES.get(number, int(event[1])), int(event[1]))
 
 
-async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay_s: float, *, look: bool) -> None:
+def counted() -> dict[str, int]:
+    """Return how many different lines came, how many came again, and how many are earlier than one before them."""
+    lines = len(COUNTS) - COUNTS.count(0)
+    times = [TIMES[number] for number in sorted(TIMES)]
+    disordered = sum(later < earlier for earlier, later in itertools.pairwise(times))
+    return {"lines": lines, "doubled": sum(COUNTS) - lines, "disordered": disordered}
+
+
+async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay_s: float, options: set[str]) -> None:
     """Serve one connection."""
     while head := await _head(reader):
         length = next((int(line[15:]) for line in head if line[:15].lower() == b"content-length:"), 0)
         body = await reader.readexactly(length)
         answer = b"{}"
         if head[0].startswith(b"GET"):
-            answer = json.dumps(
-                {**asdict(SEEN), "lines": len(LINES), "doubled": sum(LINES.values()) - len(LINES)}
-            ).encode()
+            answer = json.dumps({**asdict(SEEN), **counted()}).encode()
         elif any(b"PutLogEvents" in line for line in head):
-            take(body, look=look)
+            take(body, options)
             await asyncio.sleep(delay_s)
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/x-amz-json-1.1\r\nContent-Length: ")
         writer.write(b"%d\r\n\r\n%s" % (len(answer), answer))
@@ -71,9 +90,9 @@ async def _head(reader: asyncio.StreamReader) -> list[bytes]:
 
 async def main() -> None:
     """Serve until killed."""
-    delay_s, look = float(sys.argv[1]), "--look" in sys.argv
+    delay_s, options = float(sys.argv[1]), set(sys.argv[2:])
     server = await asyncio.start_server(
-        lambda reader, writer: serve(reader, writer, delay_s, look=look), "127.0.0.1", 0, limit=4 * 1024 * 1024
+        lambda reader, writer: serve(reader, writer, delay_s, options), "127.0.0.1", 0, limit=4 * 1024 * 1024
     )
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
