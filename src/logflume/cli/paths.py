@@ -1,7 +1,7 @@
 """Paths of a command line to one log.
 
 Holds: names only; nothing is opened. A path that is missing is a Gap with the nearest name, and the rest is read.
-Order: files and folders as given, then streams in object stores, then standard input and other streams.
+Order: files and folders as given, then streams in object stores, pods, then standard input and other streams.
 """
 
 # Names stay strings, as the command line has them and the system is asked for them.
@@ -25,7 +25,10 @@ from logflume.state import peek_status
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from logflume.abc import Source
+    from logflume.abc import Log, Source
+
+POD = "k8s://"
+"""How the address of a pod begins."""
 
 MAX_NAMES = 1000
 """How many names are compared with one that is missing, at most."""
@@ -51,7 +54,8 @@ class GivenLog:
         found = {path: stream_of(path) for path in paths}
         self.streams = [stream for stream in found.values() if stream is not None]
         self._objects = [ObjectSource(path) for path in paths if is_address(path)]
-        files = [path for path, stream in found.items() if stream is None and not is_address(path)]
+        self._pods = [_pod_log(path, follow=wait_for_missing) for path in paths if path.startswith(POD)]
+        files = [path for path, stream in found.items() if stream is None and not _is_elsewhere(path)]
         self.missing = [] if wait_for_missing else [gap_of_missing(path) for path in files if is_missing(path)]
         absent = {gap.source for gap in self.missing}
         files = [path for path in files if path not in absent]
@@ -60,7 +64,8 @@ class GivenLog:
     @property
     def id(self) -> str:
         """What files and folders are called together."""
-        return self._log.id if self._log else " ".join(source.name for source in self._objects) or "stdin"
+        elsewhere = [source.name for source in self._objects] + [pod.id for pod in self._pods]
+        return self._log.id if self._log else " ".join(elsewhere) or "stdin"
 
     def sources(self) -> list[Source]:
         """Return the sources there are now."""
@@ -84,10 +89,21 @@ class GivenLog:
         return wanted
 
     def _all(self) -> list[Source]:
-        return [*(self._log.sources() if self._log else ()), *self._objects, *self.streams]
+        of_pods = [source for pod in self._pods for source in pod.sources()]
+        return [*(self._log.sources() if self._log else ()), *self._objects, *of_pods, *self.streams]
 
     def _is_wanted(self, name: str) -> bool:
         return not self._patterns or any(fnmatch.fnmatchcase(name, pattern) for pattern in self._patterns)
+
+
+def _is_elsewhere(path: str) -> bool:
+    return is_address(path) or path.startswith(POD)
+
+
+def _pod_log(address: str, *, follow: bool) -> Log:
+    from logflume.sources.pods import pod_log_of  # what speaks HTTP is loaded by who asks for it
+
+    return pod_log_of(address, follow=follow)
 
 
 def is_missing(path: str) -> bool:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from logflume.abc import BLOCK_BYTES
 from logflume.errors import CursorExpired, SourceFailed, UsageError
 from logflume.records import Gap, GapReason, Identity, Position
-from logflume.sources.cluster import ApiBroken, ApiRefused, iter_items, path_of
+from logflume.sources.cluster import ApiBroken, ApiRefused, Cluster, iter_items, path_of
 from logflume.sources.missing import MissingSource
 from logflume.sources.podplace import Place
 from logflume.sources.podpump import Address, Closed, Pump, broken_gap, refused_gap
@@ -35,8 +35,10 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from logflume.abc import Source
-    from logflume.sources.cluster import Cluster
     from logflume.sources.podstate import Run
+
+SCHEME = "k8s://"
+"""How the address of a pod begins."""
 
 BUFFER_BYTES = 1024 * 1024
 """What waits between the connection and a reader; then the connection waits."""
@@ -66,6 +68,22 @@ def find_pods(cluster: Cluster, namespace: str, labels: Mapping[str, str | None]
         path = path_of("namespaces", namespace, "pods")
         answer = cluster.read_json(path, [("labelSelector", selector), ("limit", MAX_PODS)])
     return sorted((PodView(item) for item in iter_items(answer)), key=lambda view: view.created)
+
+
+def pod_log_of(address: str, *, follow: bool = False) -> PodLog:
+    """Return the log that ``k8s://[CONTEXT@]NAMESPACE/POD[/CONTAINER]`` names; nobody is asked yet.
+
+    Raises:
+        UsageError: the address has another form.
+    """
+    context, _, rest = address.removeprefix(SCHEME).rpartition("@")  # a context may have "@", "/" and ":" itself
+    namespace, _, names = rest.partition("/")
+    pod, _, container = names.partition("/")
+    if not address.startswith(SCHEME) or not namespace or not pod or "/" in container:
+        raise UsageError(f"{address}: a pod's address is {SCHEME}[CONTEXT@]NAMESPACE/POD[/CONTAINER]")
+    return PodLog(
+        Cluster(context=context or None), namespace, pod, containers=[container] if container else None, follow=follow
+    )
 
 
 class PodLog:
@@ -110,20 +128,25 @@ class PodLog:
         self._follow = follow
         self._tail_lines = tail_lines
         self._stamps = stamps
+        self._found: list[Source] | None = None
 
     def sources(self) -> list[Source]:
         """Return a source for each container; a pod that cannot be seen is one source that says why.
 
+        They stay the same from the first time on that the pod was seen: asking again asks nobody.
+
         Raises:
             UsageError: no cluster is configured.
         """
-        try:
-            with _as_failures(self.id):
-                view = self._address.look()
-        except SourceFailed as failure:
-            return [MissingSource(failure.gap)]
-        names = view.container_names() if self._containers is None else self._containers
-        return [source for name in names for source in self._sources_of(view, name)]
+        if self._found is None:
+            try:
+                with _as_failures(self.id):
+                    view = self._address.look()
+            except SourceFailed as failure:
+                return [MissingSource(failure.gap)]
+            names = view.container_names() if self._containers is None else self._containers
+            self._found = [source for name in names for source in self._sources_of(view, name)]
+        return list(self._found)
 
     def _sources_of(self, view: PodView, container: str) -> list[Source]:
         address = replace(self._address, container=container)
