@@ -74,6 +74,18 @@ airflow: .venv-airflow/.logflume ## Apache Airflow in an environment of its own,
 	@scripts/install_here.sh .venv-airflow
 	@touch $@
 
+.PHONY: test-airflow
+test-airflow: airflow .venv-airflow-3.2/.logflume .venv-airflow-3.1/.logflume ## the handler's tests beside every Airflow that is supported: 3.1, 3.2, 3.3
+	@AIRFLOW_VERSIONS="3.1 3.2 3.3" $(PYTHON) -m pytest tests/integration/test_airflow_contract.py
+
+.venv-airflow-%/.tools: tests/data/airflow/constraints-%.txt scripts/install_airflow.sh
+	@scripts/install_airflow.sh .venv-airflow-$* $<
+	@touch $@
+
+.venv-airflow-%/.logflume: .venv-airflow-%/.tools .venv-airflow/.logflume
+	@scripts/install_here.sh .venv-airflow-$*
+	@touch $@
+
 .PHONY: lint
 lint: $(VENV)/.built viewer ## ruff, mypy, rustfmt, clippy, Biome, tsc
 	@scripts/check.sh lint
@@ -106,6 +118,6 @@ fuzz: $(VENV)/.built ## feed the core hostile input (FUZZ_S=60 seconds for each 
 
 .PHONY: clean
 clean: ## remove everything that was made, the virtual environments too
-	rm -rf build dist rust/target rust/fuzz/target web/node_modules src/logflume/_viewer .venv .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf build dist rust/target rust/fuzz/target web/node_modules src/logflume/_viewer .venv .venv-airflow* .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find src tests bench scripts -name __pycache__ -prune -exec rm -rf {} +
 	rm -f src/logflume/_core.*.so

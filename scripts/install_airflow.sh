@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Install Apache Airflow, and pytest to test in its company: `scripts/install_airflow.sh DIR CONSTRAINTS`.
-# CONSTRAINTS is a pip freeze of a working environment; it names the version. Beside it lies providers.txt.
+# CONSTRAINTS is a pip freeze of a working environment; it names the version. Beside it may lie providers.txt.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -14,4 +14,7 @@ echo "installing Airflow $version (about a minute, once) …"
 # shellcheck disable=SC2086 # two words
 "$dir/bin/python" -m pip --quiet --disable-pip-version-check install --constraint "$constraints" \
     "apache-airflow==$version" apache-airflow-providers-standard $pytest
-"$dir/bin/python" -m pip --quiet --disable-pip-version-check install --no-deps --requirement "$(dirname "$constraints")/providers.txt"
+providers=${constraints/constraints/providers}
+if [ -e "$providers" ]; then
+    "$dir/bin/python" -m pip --quiet --disable-pip-version-check install --no-deps --requirement "$providers"
+fi

@@ -14,6 +14,8 @@ from airflow.configuration import conf
 from airflow.plugins_manager import AirflowPlugin
 from airflow.sdk import BaseOperatorLink
 
+from logflume.airflow.closing import ClosesStreams
+
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -62,10 +64,11 @@ class LogLink(BaseOperatorLink):  # type: ignore[misc] # untyped where Airflow i
 
 
 class LogflumePlugin(AirflowPlugin):  # type: ignore[misc] # as above
-    """The page, its API, the tab and the link."""
+    """The page, its API, the tab and the link; and what closes streams whose reader has gone."""
 
     name = NAME
     fastapi_apps: ClassVar[list[Any]] = [{"app": _Web(), "url_prefix": PREFIX, "name": NAME}]
+    fastapi_root_middlewares: ClassVar[list[Any]] = [{"middleware": ClosesStreams, "name": NAME}]
     external_views: ClassVar[list[Any]] = [
         {
             "name": TAB,

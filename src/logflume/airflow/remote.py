@@ -43,9 +43,7 @@ def remote_logs(ti: Any, try_number: int, path: str) -> Found:  # noqa: ANN401 -
     Order:  objects by name. Loss: none; what cannot be read is a source that says why.
     Memory: that of ``StreamedSource`` while it is read; a provider without a walker or ``stream`` gives whole texts.
     """
-    from airflow.logging_config import get_remote_task_log
-
-    io = get_remote_task_log()
+    io = _configured()
     if io is None:
         return Found()
     try:
@@ -57,6 +55,13 @@ def remote_logs(ti: Any, try_number: int, path: str) -> Found:  # noqa: ANN401 -
     if len(parts) > MAX_PARTS:
         messages = [*messages, f"{len(parts) - MAX_PARTS} of {len(parts)} objects of this try are not shown."]
     return Found(messages, shown)
+
+
+def _configured() -> Any:  # noqa: ANN401 - a class of a provider, or None
+    from airflow import logging_config
+
+    get = getattr(logging_config, "get_remote_task_log", None)  # since Airflow 3.2
+    return get() if get else logging_config.REMOTE_TASK_LOG
 
 
 def _source(part: Part) -> StreamedSource:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from logflume._core import Messages
+from logflume.airflow.closing import close_with_request
 from logflume.airflow.messages import iter_messages, iter_single, message_line
 from logflume.airflow.positions import look_at
 from logflume.cursor import Cursor
@@ -103,6 +104,7 @@ class Reply:
         lines = 0
         try:
             with iter_merged(sources, _HOW, start=start, workers=0 if self._is_small() else None) as merged:
+                close_with_request(merged)
                 for block in iter_lines(merged, _HOW, skip=self._skip):
                     yield convert(block)
                 lines = merged.stats()["lines_out"]
