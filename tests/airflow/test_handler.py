@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
 import os
@@ -10,6 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.utils.log.file_task_handler import StructuredLogMessage
+
+from logflume.abc import Found
+from logflume.airflow.requests import NotesRequests
+from logflume.sources.streamed import StreamedSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -421,3 +426,66 @@ def test_a_stream_that_is_dropped_leaves_nothing_open(logs: TaskLogs, consumed: 
     gc.collect()
     assert str(path) not in descriptors()
     assert not any("deleted" in name and str(logs.root) in name for name in descriptors())
+
+
+# Executors
+
+
+def test_an_executors_stream_is_followed_by_token(logs: TaskLogs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an executor holds of a running task comes whole at first, and then only what is new of it."""
+    held = [line(1, "a"), line(2, "b")]
+
+    def ask(*_: object) -> Found:
+        return Found(["held by the executor"], [StreamedSource("executor", lambda: [each.encode() for each in held])])
+
+    monkeypatch.setattr("logflume.airflow.running.executor_logs", ask)
+    messages, token = logs.read(state="running")
+    assert told(messages)[0] == "held by the executor"
+    assert [message["event"] for message in messages][-2:] == ["a", "b"]
+    held.append(line(3, "c"))
+    messages, token = logs.read(token, state="running")
+    assert [message["event"] for message in messages] == ["c"]
+    assert logs.read(token, state="running")[0] == []
+    assert [message["event"] for message in logs.lines(state="running")][-3:] == ["a", "b", "c"]
+
+
+def test_an_executor_that_fails_hides_nothing_else(logs: TaskLogs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it raised is told, and the files are shown."""
+
+    def ask(*_: object) -> Found:
+        raise ConnectionError("no cluster")
+
+    monkeypatch.setattr("logflume.airflow.running.executor_logs", ask)
+    logs.write("attempt=1.log", line(1, "a"))
+    messages, _ = logs.read(state="running")
+    assert "Could not read from the executor: ConnectionError: no cluster" in told(messages)
+    assert messages[-1]["event"] == "a"
+
+
+# Requests
+
+
+def test_streams_end_with_their_request(logs: TaskLogs) -> None:
+    """What a request has opened is closed when it is over, though something still refers to it."""
+    path = logs.write("attempt=1.log", "".join(line(second % 3600, "x" * 2000) for second in range(10_000)))
+    kept = []
+
+    async def nothing(*_: object) -> Any:  # noqa: ANN401 - a message that never comes
+        raise AssertionError
+
+    async def app(*_: object) -> None:
+        stream, _found = await asyncio.to_thread(logs.handler.read, logs.task(), 1, {})
+        kept.append(stream)
+        await asyncio.to_thread(lambda: [next(stream).model_dump_json() for _ in range(10)])
+        assert str(path) in descriptors()
+        raise ConnectionResetError
+
+    async def hang_up() -> None:
+        with pytest.raises(ConnectionResetError):
+            await NotesRequests(app)(
+                {"type": "http", "headers": [(b"accept", b"application/x-ndjson")]}, nothing, nothing
+            )
+
+    asyncio.run(hang_up())
+    assert str(path) not in descriptors()
+    assert kept

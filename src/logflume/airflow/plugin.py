@@ -14,7 +14,7 @@ from airflow.configuration import conf
 from airflow.plugins_manager import AirflowPlugin
 from airflow.sdk import BaseOperatorLink
 
-from logflume.airflow.closing import ClosesStreams
+from logflume.airflow.requests import NotesRequests
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -68,7 +68,7 @@ class LogflumePlugin(AirflowPlugin):  # type: ignore[misc] # as above
 
     name = NAME
     fastapi_apps: ClassVar[list[Any]] = [{"app": _Web(), "url_prefix": PREFIX, "name": NAME}]
-    fastapi_root_middlewares: ClassVar[list[Any]] = [{"middleware": ClosesStreams, "name": NAME}]
+    fastapi_root_middlewares: ClassVar[list[Any]] = [{"middleware": NotesRequests, "name": NAME}]
     external_views: ClassVar[list[Any]] = [
         {
             "name": TAB,

@@ -3,14 +3,16 @@
 Holds: what is known when ``read()`` returns is all that a token is made of, for Airflow writes the token before it
        takes the first message. A source is read from its mark on only, and of that its last WINDOW_BYTES.
 Plan:  open each source at its mark, look for the last newline in what is new, and for the latest time there. Lines
-       before that newline are given now; a line that is being written comes, whole, with the next token.
+       before that newline are given now; a line that is being written comes, whole, with the next token. One that does
+       not tell its size (an executor's stream, a pod) is read through, a block at a time.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from logflume.abc import BLOCK_BYTES
 from logflume.cursor import Cursor, Mark
 from logflume.errors import CursorExpired, SourceFailed
 from logflume.merge import How
@@ -19,14 +21,18 @@ from logflume.seek import UNTIMED_NS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from types import TracebackType
+
+    from typing_extensions import Self
 
     from logflume.abc import Reader, Source
-    from logflume.records import Gap, Position
+    from logflume.records import Gap, Identity, Position
 
 WINDOW_BYTES = 64 * 1024
 """So much of the end of what is new is looked at for a newline and a time; if there is none, four times as much."""
 
 _GROWTH = 4
+_NO_END = 2**63 - 1  # no source is so long
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +42,8 @@ class Look:
     Attributes:
         source: the source.
         mark: where to go on; None: at its start.
-        end: after its last whole line; None: it has none after ``mark``.
+        end: after its last whole line; None: it has none after ``mark``, or it was not looked for.
+        whole_bytes: from ``mark`` to ``end``.
         bytes: from ``mark`` to its present end; None when nobody knows.
         gap: why it cannot be read.
         started_over: its mark no longer names anything, so it is read from its start.
@@ -45,6 +52,7 @@ class Look:
     source: Source
     mark: Mark | None
     end: Mark | None = None
+    whole_bytes: int = 0
     bytes: int | None = None
     gap: Gap | None = None
     started_over: bool = False
@@ -55,48 +63,51 @@ class Look:
         return self.end or self.mark
 
 
-def look_at(sources: Sequence[Source], start: Cursor | None) -> list[Look]:
-    """See where each source ends now; ``start`` is where an earlier read ended."""
+def look_at(sources: Sequence[Source], start: Cursor | None, *, through: bool) -> list[Look]:
+    """See where each source ends now; ``start`` is where an earlier read ended.
+
+    ``through``: those that do not tell their size are read, for somebody wants to go on from their end.
+    """
     marks = {} if start is None else {mark.source: mark for mark in start.marks}
-    return [_look(source, marks.get(source.name)) for source in sources]
+    return [_look(source, marks.get(source.name), through=through) for source in sources]
 
 
-def _look(source: Source, mark: Mark | None) -> Look:
+def _look(source: Source, mark: Mark | None, *, through: bool) -> Look:
     position = None if mark is None else mark.position
     try:
         with source.open(0 if position is None else position) as reader:
             size = source.peek_size()
             if size is None:
-                return Look(source, mark)
-            new_bytes = max(0, size - reader.start)
-            return Look(source, mark, _end(source, reader, size, mark), new_bytes)
+                found = _last_line(reader, reader.start, _NO_END) if through else None
+            else:
+                found = _find_end(source, reader, size)
+            new_bytes = None if size is None else max(0, size - reader.start)
+            if found is None:
+                return Look(source, mark, bytes=new_bytes)
+            at, place, latest_ns = found
+            floor_ns = UNTIMED_NS if mark is None else mark.floor_ns
+            end = Mark(source.name, place, max(floor_ns, latest_ns))
+            return Look(source, mark, end, at - reader.start, new_bytes)
     except CursorExpired:
-        look = _look(source, None)
-        return Look(source, None, look.end, look.bytes, look.gap, started_over=True)
+        return replace(_look(source, None, through=through), started_over=True)
     except SourceFailed as failed:
         return Look(source, mark, gap=failed.gap)
 
 
-def _end(source: Source, reader: Reader, size: int, mark: Mark | None) -> Mark | None:
+def _find_end(source: Source, reader: Reader, size: int) -> tuple[int, Position, int] | None:
     """Find the end of the last whole line between where the reader began and ``size``."""
     window_bytes = WINDOW_BYTES
-    while (at := max(reader.start, size - window_bytes)) < size:
-        found = _last_line(reader if at == reader.start else None, source, at, size)
+    while (at := size - window_bytes) > reader.start:
+        with source.open(at) as near_end:
+            found = _last_line(near_end, at, size)
         if found is not None:
-            position, latest_ns = found
-            floor_ns = UNTIMED_NS if mark is None else mark.floor_ns
-            return Mark(source.name, position, max(floor_ns, latest_ns))
-        if at == reader.start:
-            return None
+            return found
         window_bytes *= _GROWTH
-    return None
+    return _last_line(reader, reader.start, size)
 
 
-def _last_line(reader: Reader | None, source: Source, at: int, size: int) -> tuple[Position, int] | None:
+def _last_line(reader: Reader, at: int, size: int) -> tuple[int, Position, int] | None:
     """Return where the last line of a stretch ends, and the latest time in it; None if no line ends there."""
-    if reader is None:
-        with source.open(at) as opened:
-            return _last_line(opened, source, at, size)
     merger = How(output=Output.NONE).merger(1)
     offset, end = at, None
     while offset < size and (block := reader.read_block(min(size - offset, WINDOW_BYTES))):
@@ -108,4 +119,74 @@ def _last_line(reader: Reader | None, source: Source, at: int, size: int) -> tup
     if end is None:
         return None
     latest_ns = merger.stats()["last_ns"]
-    return reader.position(end), UNTIMED_NS if latest_ns is None else latest_ns
+    return end, reader.position(end), UNTIMED_NS if latest_ns is None else latest_ns
+
+
+class FirstBytes:
+    """A source that ends after so many bytes from where it is opened."""
+
+    def __init__(self, source: Source, n_bytes: int) -> None:
+        self._source = source
+        self._n_bytes = n_bytes
+
+    @property
+    def name(self) -> str:
+        """That of the source."""
+        return self._source.name
+
+    @property
+    def seekable(self) -> bool:
+        """As the source."""
+        return self._source.seekable
+
+    def open(self, start: int | Position = 0) -> FirstBytesReader:
+        """Open it."""
+        return FirstBytesReader(self._source.open(start), self._n_bytes)
+
+    def peek_size(self) -> int | None:
+        """Not known without opening it."""
+        return None
+
+    def peek_identity(self) -> Identity | None:
+        """That of the source."""
+        return self._source.peek_identity()
+
+
+class FirstBytesReader:
+    """Reads a FirstBytes; see ``logflume.abc.Reader``."""
+
+    def __init__(self, reader: Reader, n_bytes: int) -> None:
+        self._reader = reader
+        self._left = n_bytes
+
+    @property
+    def start(self) -> int:
+        """That of the reader."""
+        return self._reader.start
+
+    @property
+    def gaps(self) -> list[Gap]:
+        """Those of the reader."""
+        return self._reader.gaps
+
+    def read_block(self, max_bytes: int = BLOCK_BYTES) -> bytes:
+        """Return the next bytes before the end."""
+        block = self._reader.read_block(min(max_bytes, self._left)) if self._left else b""
+        self._left -= len(block)
+        return block
+
+    def position(self, offset: int) -> Position:
+        """Name an offset."""
+        return self._reader.position(offset)
+
+    def close(self) -> None:
+        """Release the reader."""
+        self._reader.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

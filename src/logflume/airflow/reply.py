@@ -12,15 +12,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from logflume._core import Messages
-from logflume.airflow.closing import close_with_request
 from logflume.airflow.messages import iter_messages, iter_single, message_line
-from logflume.airflow.positions import look_at
+from logflume.airflow.positions import FirstBytes, look_at
+from logflume.airflow.requests import close_with_request, wants_lines
 from logflume.cursor import Cursor
 from logflume.errors import BadCursor, LogflumeError
 from logflume.merge import How, iter_merged
 from logflume.records import Output
 from logflume.seek import iter_lines
-from logflume.until import sources_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,7 +55,7 @@ class Reply:
         self._ended = ended
         self._goes_on = POSITION in asked or "log_pos" in asked
         start = _cursor(asked)
-        self._looks = look_at(found.sources, start)
+        self._looks = look_at(found.sources, start, through=not ended and not wants_lines())
         self._given = int(asked.get("log_pos", 0))
         # A token of Airflow's own handler counts lines.
         self._skip = self._given if start is None else 0
@@ -117,12 +116,11 @@ class Reply:
     def _readable(self, *, whole: bool) -> tuple[list[Source], Cursor]:
         looks = [look for look in self._looks if not look.gap]
         if not whole:
-            looks = [look for look in looks if look.end or look.bytes is None]
+            looks = [look for look in looks if look.end]
         start = Cursor(tuple(look.mark for look in looks if look.mark))
         if whole:
             return [look.source for look in looks], start
-        ended = sources_until([look.source for look in looks], Cursor(tuple(look.end for look in looks if look.end)))
-        return [*ended, *(look.source for look in looks if not look.end)], start
+        return [FirstBytes(look.source, look.whole_bytes) for look in looks], start
 
     def _is_small(self) -> bool:
         return all(look.bytes is not None for look in self._looks) and self._bytes() <= COUNTED_BYTES

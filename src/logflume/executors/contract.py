@@ -1,8 +1,8 @@
 """An executor that gives its logs, asked as ``logflume.abc.ExecutorLogs`` says.
 
 Holds: nothing; the streams are not read here.
-Plan:  streams when it advertises or has them, whole texts otherwise; each becomes a source. A source that is opened
-again asks the executor again, for a stream can be read once.
+Plan:  streams when it advertises or has them, each of which becomes a source; whole texts otherwise, which follow each
+other in one. A source that is opened again asks the executor again, for a stream can be read once.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def _ways(executor: object) -> Iterator[tuple[Callable[[Any, int], Any], Callabl
         yield streaming, _iter_lines
     legacy = getattr(executor, "get_task_log", None)
     if legacy is not None:
-        yield legacy, _iter_text
+        yield _as_one(legacy), iter_texts
 
 
 def _iter_lines(stream: Iterable[Any]) -> Iterator[bytes]:
@@ -57,8 +57,15 @@ def _iter_lines(stream: Iterable[Any]) -> Iterator[bytes]:
             close()
 
 
-def _iter_text(text: str) -> Iterator[bytes]:
-    return iter_texts([text])
+def _as_one(legacy: Callable[[Any, int], Any]) -> Callable[[Any, int], Any]:
+    """Return what asks for whole texts, and takes them for the parts of one log, as Airflow does."""
+
+    def ask(ti: Any, try_number: int) -> Any:  # noqa: ANN401 - Airflow's own
+        messages, texts = _answer(legacy(ti, try_number))
+        parts = list(texts)
+        return messages, [parts] if parts else []
+
+    return ask
 
 
 def _answer(answer: Any) -> tuple[Iterable[str], Iterable[Any]]:  # noqa: ANN401 - the executor's own
