@@ -226,3 +226,71 @@ def test_verdicts_are_coloured_when_asked_for() -> None:
     """--color always paints the verdicts, and a pipe gets none by itself."""
     assert "\x1b[32mok " in run("doctor", "--color", "always").text
     assert "\x1b" not in run("doctor").text
+
+
+def settings(folder: Path, text: str, command: str = "true") -> Path:
+    """Write a file of settings with one child."""
+    path = folder / "logflume.toml"
+    path.write_text(f'[supervise]\nfolder = "logs"\n[children.it]\ncommand = ["{command}"]\n{text}')
+    return path
+
+
+def test_what_is_to_be_captured_is_checked(tmp_path: Path) -> None:
+    """A file of settings that is right has a line for each of its parts, and nothing is left behind."""
+    path = settings(tmp_path, '[sinks.archive]\nkind = "file"\npath = "archive-{child}.log"\n')
+    words = ("--config", path)
+    assert lines_about("settings", *words) == [f"ok       {path} can be used."]
+    assert lines_about("children.it", *words) == ["ok       true can be run."]
+    assert lines_about("sinks.archive", *words) == ["ok       can be made."]
+    (folder,) = lines_about(tmp_path / "logs" / "it", *words)
+    assert "are free" in folder
+    (clock,) = lines_about("clock", *words)
+    assert clock.split()[0] in ("ok", "note")
+    assert [each.name for each in tmp_path.iterdir()] == ["logflume.toml"]
+
+
+@pytest.mark.parametrize(
+    ("text", "subject", "told"),
+    [
+        ("restrat = 1", "settings", "Did you mean restart?"),
+        ('user = "nobody-at-all"', "children.it", "nobody-at-all"),
+        ('working_folder = "nowhere"', "children.it", "its working folder"),
+        ('[sinks.x]\nkind = "nothing-like-it"', "sinks.x", "there is no such kind of sinks"),
+    ],
+)
+def test_what_is_wrong_with_a_capture_is_told(tmp_path: Path, text: str, subject: str, told: str) -> None:
+    """A mistake, a user, a folder, a sink that cannot be: each is a problem with its name."""
+    found = lines_about(subject, "--config", settings(tmp_path, text), code=1)
+    assert any(line.startswith("problem") and told in line for line in found)
+
+
+def test_a_command_that_is_not_there_is_told(tmp_path: Path) -> None:
+    """A command that cannot be run is found before it is tried."""
+    path = settings(tmp_path, "", "no-such-command")
+    assert "is no command that can be run" in lines_about("children.it", "--config", path, code=1)[0]
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    """Where output is to be kept and may not be, it is told whose folder that is."""
+    path = settings(tmp_path, "")
+    (tmp_path / "logs").mkdir(mode=0o500)
+    (found,) = lines_about(tmp_path / "logs" / "it", "--config", path, timid=True, code=1)
+    assert "cannot be written by" in found
+    assert "mode 0500" in found
+
+
+def test_a_canary_goes_the_whole_way(tmp_path: Path) -> None:
+    """Numbered lines are captured and shipped; where they can be read again, each is there once and in order."""
+    path = settings(tmp_path, '[sinks.archive]\nkind = "file"\npath = "archive-{child}.log"\n')
+    for _ in range(2):
+        assert lines_about("canary to archive", "--config", path, "--canary") == [
+            "ok       1000 lines came, each once and in order."
+        ]
+    assert len((tmp_path / "archive-logflume-canary.log").read_text().splitlines()) == 2000
+
+
+def test_a_canary_that_is_refused_is_told(tmp_path: Path) -> None:
+    """A sink that refuses is a problem, with what it said."""
+    path = settings(tmp_path, '[sinks.full]\nkind = "file"\npath = "/dev/full"\n')
+    (found,) = lines_about("canary to full", "--config", path, "--canary", code=1)
+    assert found.startswith("problem  full: No space left on device")

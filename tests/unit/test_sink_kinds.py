@@ -57,7 +57,7 @@ def test_a_named_sink_keeps_its_name_and_its_tags(tmp_path: Path) -> None:
     """A sink of a file of settings is called as it is there; tags stand for their values; paths start at the file."""
     sink = chosen(kind="file", path="{child}.log").make(tmp_path, {"child": "scheduler"})
     assert sink.name == "archive"
-    assert vars(sink)["_path"] == Path("/base/scheduler.log")
+    assert vars(sink)["path"] == Path("/base/scheduler.log")
 
 
 @pytest.mark.parametrize(

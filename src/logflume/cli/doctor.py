@@ -6,6 +6,7 @@ Holds: each finding is a line of its own, and each problem says what to do.
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -27,9 +28,16 @@ _RESET = "\x1b[0m"
 
 @click.command()
 @ask.paths(required=False)
+@click.option(
+    "--config",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Check what this file of settings wants captured, kept and shipped.",
+)
+@click.option("--canary", is_flag=True, help="With --config: send numbered lines the whole way, to every sink.")
 @ask.timing
 @ask.color
-def command(paths: tuple[str, ...], color: str, **timing: object) -> int:
+def command(paths: tuple[str, ...], config: Path | None, canary: bool, color: str, **timing: object) -> int:
     """Say why there is no log, and check the set-up.
 
     Without PATH it checks Python, the core, limits and folders; with PATH also whether that is there, may be read,
@@ -38,10 +46,15 @@ def command(paths: tuple[str, ...], color: str, **timing: object) -> int:
     \b
     logflume doctor
     logflume doctor /var/log/airflow/dag_id=load/
+    logflume doctor --config logflume.toml --canary
 
     Exit code: 0 all well, 1 there are problems.
     """
-    findings = itertools.chain(iter_setup_findings(), _iter_path_findings(paths, timing))
+    if canary and config is None:
+        raise click.UsageError("--canary needs --config FILE, which names the sinks")
+    findings = itertools.chain(
+        iter_setup_findings(), _iter_path_findings(paths, timing), _iter_config_findings(config, canary=canary)
+    )
     return doctor(findings, Out(), colours=wants_colours(color))
 
 
@@ -60,6 +73,13 @@ def _line(finding: Finding, *, colours: bool) -> str:
         word = f"{_COLOURS[finding.verdict]}{word}{_RESET}"
     text = f"{finding.subject}: {finding.text.rstrip('.')}. {finding.todo}".rstrip()
     return f"{word} {visible(text)}\n"
+
+
+def _iter_config_findings(config: Path | None, *, canary: bool) -> Iterator[Finding]:
+    if config is not None:
+        from logflume.cli.capture_checks import iter_capture_findings
+
+        yield from iter_capture_findings(config, canary=canary)
 
 
 def _iter_path_findings(paths: Sequence[str], timing: dict[str, object]) -> Iterator[Finding]:

@@ -34,9 +34,9 @@ class FileSink:
 
     def __init__(self, path: str | os.PathLike[str], *, name: str | None = None) -> None:
         """Open nothing yet."""
-        self._path = Path(path).absolute()
+        self.path = Path(path).absolute()
         self._descriptor = _NO_FILE
-        self.name = name or f"file:{self._path}"
+        self.name = name or f"file:{self.path}"
 
     def write(self, block: bytes) -> None:
         """Add a block.
@@ -56,11 +56,11 @@ class FileSink:
             self.close()
         if self._descriptor == _NO_FILE:
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-            self._descriptor = os.open(self._path, flags, 0o640)
+            self._descriptor = os.open(self.path, flags, 0o640)
 
     def _is_current(self) -> bool:
         try:
-            return os.path.samestat(self._path.stat(), os.fstat(self._descriptor))
+            return os.path.samestat(self.path.stat(), os.fstat(self._descriptor))
         except OSError:
             return False
 
