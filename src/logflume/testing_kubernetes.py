@@ -5,7 +5,7 @@ Plan:  ``PodServer`` answers the requests that readers of pod logs make (list, g
 does, with its words. A container's log is what ``write`` put there, each line stamped. Scripted faults (``refuse``,
 ``cut``, ``stall``, ``close_early``) meet the next requests they fit.
 
-Not here: watches, writes, any other resource, TLS.
+Not here: watches, writes, any other resource.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import json
 import re
 import select
 import socket
+import ssl
 import threading
 import time
 import uuid
@@ -283,9 +284,10 @@ class PodServer:
         token: the bearer token that is asked for; None: none is.
     """
 
-    def __init__(self, *, token: str | None = None) -> None:
-        """Listen on a free port of loopback."""
+    def __init__(self, *, token: str | None = None, certificate: tuple[str, str] | None = None) -> None:
+        """Listen on a free port of loopback; with a certificate and its key (paths of PEM files) by TLS."""
         self.token = token
+        self._certificate = certificate
         self.requests: deque[Request] = deque(maxlen=_KEPT_REQUESTS)
         self.changed = threading.Condition()
         self._pods: dict[tuple[str, str], Pod] = {}
@@ -397,6 +399,10 @@ class PodServer:
         """Come (back) on the same port."""
         self._http = _Http(("127.0.0.1", self._port), _Handler)
         self._http.kube = self
+        if self._certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*self._certificate)
+            self._http.socket = context.wrap_socket(self._http.socket, server_side=True, do_handshake_on_connect=False)
         self._port = self._http.server_address[1]
         threading.Thread(target=self._http.serve_forever, args=(_NAP_S,), name="pod-server", daemon=True).start()
 
@@ -405,18 +411,19 @@ class PodServer:
     @property
     def url(self) -> str:
         """Where it listens."""
-        return f"http://127.0.0.1:{self._port}"
+        return f"{'http' if self._certificate is None else 'https'}://127.0.0.1:{self._port}"
 
     def write_kubeconfig(
         self, path: str | os.PathLike[str], *, context: str = "test", others: Mapping[str, str] | None = None
     ) -> str:
         """Write a kubeconfig that leads here (and, by context, to the ``others``' URLs); return its path."""
         clusters = {context: self.url, **(others or {})}
+        trust = {"certificate-authority": self._certificate[0]} if self._certificate else {}
         config = {
             "apiVersion": "v1",
             "kind": "Config",
             "current-context": context,
-            "clusters": [{"name": name, "cluster": {"server": url}} for name, url in clusters.items()],
+            "clusters": [{"name": name, "cluster": {"server": url, **trust}} for name, url in clusters.items()],
             "users": [{"name": "reader", "user": {"token": self.token or "none"}}],
             "contexts": [{"name": name, "context": {"cluster": name, "user": "reader"}} for name in clusters],
         }
@@ -640,7 +647,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _has_gone(self) -> bool:
         """Whether the client has hung up."""
         readable, _, _ = select.select([self.connection], [], [], 0)
-        return bool(readable) and self.connection.recv(1, socket.MSG_PEEK) == b""
+        if not readable:
+            return False
+        if isinstance(self.connection, ssl.SSLSocket):  # it cannot be peeked into; a client that reads sends nothing
+            return True
+        return not self.connection.recv(1, socket.MSG_PEEK)
 
     def _log_of(self, pod: Pod, query: dict[str, str]) -> ContainerLog:
         container = pod.containers.get(self._container_name(pod, query))

@@ -362,6 +362,71 @@ def test_closing_a_merge_does_not_wait_for_a_stalled_pod(server: PodServer, clus
     assert time.monotonic() - began_s < podpump.SILENCE_S
 
 
+def certificate(folder: Path) -> tuple[str, str]:
+    """Make a certificate for loopback, and its key."""
+    import datetime as dt
+    import ipaddress
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a cluster of a test")])
+    now = dt.datetime.now(dt.timezone.utc)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    paths = folder / "certificate.pem", folder / "key.pem"
+    paths[0].write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    paths[1].write_bytes(key.private_bytes(pem, pkcs8, serialization.NoEncryption()))
+    return str(paths[0]), str(paths[1])
+
+
+def test_all_of_it_works_by_tls(tmp_path: Path, require: Require) -> None:
+    """As clusters are: certificates are checked, a follow goes on after a cut, close ends a stalled read at once."""
+    require("kubernetes")
+    with PodServer(token="secret", certificate=certificate(tmp_path)) as server:  # noqa: S106 - of a test's own
+        path = server.write_kubeconfig(tmp_path / "kubeconfig")
+        pod = server.add_pod("task")
+        pod.log.write(numbered_lines(2000))
+        server.cut(20_000)
+        with source_of(Cluster(config_file=path), pod, follow=True).open() as reader:
+            read = read_until(reader, pod.log.size())
+            pod.log.write(b"more\n")
+            read += read_until(reader, pod.log.size() - len(read))
+            assert read == pod.log.content()
+        server.stall(0)
+        asked = len(server.requests)
+        reader = source_of(Cluster(config_file=path), pod).open()
+        wait_for(lambda: any(request.path.endswith("/log") for request in list(server.requests)[asked:]))
+        threading.Timer(0.05, reader.interrupt).start()
+        with pytest.raises(UsageError, match="closed"):
+            reader.read_block()
+        reader.close()
+        assert not reader._thread.is_alive()
+        stranger = Cluster(config_file=path, ca_file=str(tmp_path / "key.pem"))
+        with pytest.raises(SourceFailed, match="cannot be reached"):
+            find_pods(stranger, "default", {})
+
+
+def test_outside_of_a_cluster_there_is_none_around_us(require: Require) -> None:
+    """Who says that this runs in a pod, and is wrong, is told."""
+    require("kubernetes")
+    with pytest.raises(UsageError, match="no Kubernetes cluster is configured here"):
+        find_pods(Cluster(in_cluster=True), "default", {})
+
+
 # containers that run again
 
 

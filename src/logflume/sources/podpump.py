@@ -16,7 +16,7 @@ import re
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from logflume.errors import SourceFailed
 from logflume.records import Gap, GapReason
@@ -99,7 +99,7 @@ class Address:
         """Return the run whose log this is; None when there is none."""
         return view.previous_run_of(self.container) if self.previous else view.run_of(self.container)
 
-    def events(self, uid: str) -> list[dict[str, object]]:
+    def events(self, uid: str) -> list[dict[str, Any]]:
         """Return what has happened to the pod lately; nothing when that may not be seen."""
         fields = f"involvedObject.name={self.pod}" + (f",involvedObject.uid={uid}" if uid else "")
         try:

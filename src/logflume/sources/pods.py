@@ -16,7 +16,7 @@ import json
 import threading
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from logflume.abc import BLOCK_BYTES
 from logflume.errors import CursorExpired, SourceFailed, UsageError
@@ -45,6 +45,9 @@ BUFFER_BYTES = 1024 * 1024
 
 MAX_PODS = 100
 """So many pods that labels fit are looked at."""
+
+EVENTS_EVERY_S = 10.0
+"""A source is asked no more often for what has happened to its pod."""
 
 CATCH_UP_S = 10.0
 """So long does a reader that follows wait for what was there before it: others that are merged with it wait as long."""
@@ -176,6 +179,8 @@ class PodSource:
         self._follow = follow
         self._tail_lines = tail_lines
         self._stamps = stamps
+        self._asked_events_s = -EVENTS_EVERY_S
+        self._events: list[dict[str, Any]] = []
 
     def open(self, start: int | Position = 0) -> PodReader:
         """Open at an offset, which costs reading what is before it, or at a position, which costs a second's lines.
@@ -200,7 +205,10 @@ class PodSource:
         if self._address.previous:
             detail, todo = "The container was not restarted: there is no former run.", "Read the present one."
             return Gap(self.name, GapReason.NOT_FOUND, detail, todo)
-        return why_no_log(view, self._address.container, self.name, self._address.events(view.uid))
+        now_s = time.monotonic()
+        if now_s - self._asked_events_s > EVENTS_EVERY_S:  # one that waits for its pod opens it again and again
+            self._asked_events_s, self._events = now_s, self._address.events(view.uid)
+        return why_no_log(view, self._address.container, self.name, self._events)
 
     def _open_at(self, view: PodView, start: Position) -> PodReader:
         run_key, begin = _parsed(start.identity.key)
