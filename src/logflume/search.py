@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from logflume._core import Stats
     from logflume.abc import Source
     from logflume.cursor import Cursor
     from logflume.records import Gap
@@ -89,6 +90,10 @@ class Search:
     def gaps(self) -> list[Gap]:
         """What was missing so far."""
         return self._merged.gaps
+
+    def stats(self) -> Stats:
+        """Return counts of what was searched so far."""
+        return self._merged.stats()
 
     def cursor(self) -> Cursor:
         """Name the place after the last hit, at ``line``."""

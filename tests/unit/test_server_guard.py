@@ -13,7 +13,7 @@ from fastapi import Depends, FastAPI, Request
 from logflume.serve import problems
 from logflume.serve.guard import Guard
 from logflume.serve.limits import Use
-from logflume.serve.settings import Settings
+from logflume.serve.settings import Folder, Settings
 from logflume.serve.tokens import TokenFile
 
 if TYPE_CHECKING:
@@ -130,6 +130,20 @@ def test_readiness(
         assert len(said) == 1
         assert said[0].startswith(f"{settings.tokens_file}: others can read it")
         settings.tokens_file.chmod(0o600)
+        assert ask(app, "/readyz").status_code == 200
+
+
+def test_readiness_needs_the_folders(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It is 503 while a folder of logs cannot be listed, such as one that is not mounted."""
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    with guarded(Settings(folders=(Folder(None, folder),))) as (_, app):
+        assert ask(app, "/readyz").status_code == 200
+        folder.rmdir()
+        answer = ask(app, "/readyz")
+        assert (answer.status_code, str(folder) in answer.text) == (503, False)
+        assert f"{folder}: cannot be listed" in caplog.text
+        folder.mkdir()
         assert ask(app, "/readyz").status_code == 200
 
 

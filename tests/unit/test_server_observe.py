@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import replace
+from select import PIPE_BUF
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -316,6 +317,32 @@ def test_nobody_waits_for_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert [row["dropped"] for row in rows if "dropped" in row] == [3]
     assert len(rows) == 7
+
+
+def test_lines_of_several_processes_stay_whole() -> None:
+    """What is written at once fits into a pipe at once, so that no line comes into the middle of another."""
+    written: list[str] = []
+
+    class Pipe:
+        def write(self, text: str, /) -> None:
+            written.append(text)
+
+        def flush(self) -> None:
+            pass
+
+    with AccessLog(Pipe()) as log:
+        for _ in range(200):
+            log(ANSWERED)
+    assert all(text.endswith("\n") and len(text) <= PIPE_BUF for text in written)
+    assert "".join(written).count("\n") == 200
+
+
+def test_what_has_never_happened_is_told() -> None:
+    """Series with a bounded number of labels are there from the start, at 0."""
+    lines = lines_of(Metrics())
+    for line in ('in_use{use="search"}', 'spool_bytes{where="disk"}', 'gaps_total{reason="truncated"}'):
+        assert f"logflume_{line} 0.0" in lines
+    assert 'logflume_connections_ended_total{why="stalled"} 0.0' in lines
 
 
 def test_a_stream_that_breaks() -> None:

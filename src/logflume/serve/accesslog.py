@@ -10,11 +10,13 @@ from __future__ import annotations
 import json
 import queue
 import threading
+from select import PIPE_BUF
 from typing import TYPE_CHECKING, Protocol
 
 from logflume.moments import show_moment
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
     from typing_extensions import Self
@@ -90,11 +92,12 @@ class AccessLog:
             batch = self._next_lines()
             ended = batch[-1] is None
             lines = [line for line in batch if line is not None]
-            try:
-                self._stream.write("".join([*lines, *self._told()]))
-                self._stream.flush()
-            except (OSError, ValueError):  # its reader is gone, its disk is full, or it was closed
-                self._drop(len(lines))
+            for piece in _pieces([*lines, *self._told()]):
+                try:
+                    self._stream.write("".join(piece))
+                    self._stream.flush()
+                except (OSError, ValueError):  # its reader is gone, its disk is full, or it was closed
+                    self._drop(len(piece))
 
     def _next_lines(self) -> list[str | None]:
         """Return lines as they are there, at least one; None at the end: there will be no more."""
@@ -107,6 +110,20 @@ class AccessLog:
         with self._counting:
             untold, self._untold = self._untold, 0
         return [json.dumps({"dropped": untold}) + "\n"] if untold else []
+
+
+def _pieces(lines: list[str]) -> Iterator[list[str]]:
+    """Yield lines as they go into a pipe at once, between those of other processes and not into them."""
+    piece: list[str] = []
+    size = 0
+    for line in lines:  # of ASCII
+        if piece and size + len(line) > PIPE_BUF:
+            yield piece
+            piece, size = [], 0
+        piece.append(line)
+        size += len(line)
+    if piece:
+        yield piece
 
 
 def line_of(answered: Answered) -> str:

@@ -202,6 +202,7 @@ def search(  # noqa: PLR0917 - called by name
         max_s=seconds,
         budget=guard_of(request).limits.new_budget(),
         key=shelf.key,
+        count=guard_of(request).metrics.new_reading().update,
     )
     is_head = request.method == "HEAD"
     form = Form(media=Media.NDJSON, encoding=_encoding(request), live=True, head_only=is_head)

@@ -8,6 +8,7 @@ Plan:  routes that show logs depend on ``guard.gate.admit``; ``install`` adds th
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -100,15 +101,25 @@ class Guard:
 
     async def _readyz(self) -> dict[str, str]:
         """Say whether requests can be answered; what keeps them from it is said on stderr, once."""
-        problems = await self.gate.problems()
+        problems = await self.gate.problems() + await run_in_threadpool(self._lost_folders)
         for problem in problems:
             if problem not in self._problems:
                 _said.error("%s", problem)
         self._problems = problems
         if problems:
-            detail = "Who calls cannot be told at the moment. The reason is in what this server writes about itself."
-            raise Problem(503, "not-ready", detail)
+            detail = "Logs cannot be served at the moment. The reason is in what this server writes about itself."
+            raise Problem(503, "not-ready", detail, headers={"Retry-After": "5"})
         return {"status": "ok"}
+
+    def _lost_folders(self) -> list[str]:
+        """Return which folders of logs cannot be listed, and why."""
+        lost = []
+        for folder in self._settings.folders:
+            try:
+                os.scandir(folder.path).close()
+            except OSError as error:
+                lost.append(f"{folder.path}: cannot be listed: {error.strerror}")
+        return lost
 
     async def _metrics(self) -> Response:
         """Give all counts in Prometheus' text form."""

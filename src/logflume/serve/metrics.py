@@ -15,6 +15,8 @@ import re
 from typing import TYPE_CHECKING
 
 from logflume.errors import UsageError
+from logflume.records import GapReason
+from logflume.serve.limits import Use
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
 
     from logflume._core import Stats
     from logflume.records import Gap
-    from logflume.serve.limits import Use
     from logflume.serve.observe import Answered
     from logflume.serve.wire import Why
 
@@ -78,6 +79,20 @@ class Metrics:
             buckets=FIRST_BYTE_S,
             registry=self._registry,
         )
+        self._begin()
+
+    def _begin(self) -> None:
+        """Let what is bounded be there from the start, at 0: what has never happened is told, too."""
+        from logflume.serve.wire import Why
+
+        for use in Use:
+            self._in_use.labels(use.value)
+        for where in ("memory", "disk"):
+            self._spool.labels(where)
+        for reason in GapReason:
+            self._gaps.labels(reason.value)
+        for why in Why:
+            self._ended.labels(why.value)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         from prometheus_client import Counter

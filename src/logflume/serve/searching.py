@@ -18,11 +18,13 @@ from logflume.search import Search
 from logflume.serve.reading import BLOCK_BYTES, MAX_GAPS_TOLD, as_items
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
+    from logflume._core import Stats
     from logflume.abc import Source
     from logflume.cursor import Cursor
     from logflume.merge import How
+    from logflume.records import Gap
     from logflume.serve.limits import SearchBudget
 
 MAX_HITS = 10_000
@@ -50,6 +52,7 @@ class Sought:
         max_s: end after so long.
         budget: end when it is spent.
         key: signs cursors.
+        count: is told at the end what was searched.
     """
 
     log_id: str
@@ -62,6 +65,7 @@ class Sought:
     max_s: float
     budget: SearchBudget
     key: bytes
+    count: Callable[[Stats, list[Gap]], None]
 
 
 class Searching:
@@ -137,6 +141,7 @@ class Searching:
     def close(self) -> None:
         """End it, from any thread."""
         self._search.close()
+        self._sought.count(self._search.stats(), self._search.gaps)
 
 
 def _as_line(seq: int, record: bytes) -> bytes:
