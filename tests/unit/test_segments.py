@@ -13,10 +13,11 @@ import pytest
 from logflume.errors import UsageError
 from logflume.records import GapReason
 from logflume.ship import cursors
-from logflume.ship.segments import Fsync, Rules, Segments, WhenOver, Writer
+from logflume.ship.segments import Fsync, Reclaim, Rules, Segments, WhenOver, Writer
 from logflume.sources.captured import SIDE, is_captured
 from logflume.sources.local import LocalSource
 from logflume.sources.openfile import KEPT_HEAD_BYTES
+from logflume.sources.rotation import rotated_set
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -279,3 +280,48 @@ def test_rules_that_cannot_be_kept_are_refused(tmp_path: Path, rules: Rules, wri
     with pytest.raises(UsageError, match=said):
         Segments(tmp_path / "new", NAME, rules, writer=writer)
     assert not (tmp_path / "new").exists()
+
+
+def test_space_comes_back_when_every_sink_has_the_bytes(tmp_path: Path) -> None:
+    """With a sink that has had all, older segments go at the next one, long before the budget; nothing is a loss."""
+    rules = Rules(1 << 20, segment_bytes=20_000, reclaim=Reclaim.DELIVERED)
+    segments = Segments(tmp_path, "out.log", rules)
+    for _ in range(4):
+        segments.append(b"x" * 14_999 + b"\n")
+    assert len(rotated_set(tmp_path / "out.log")) == 4
+    acknowledge(tmp_path, "sink", 60_000)
+    segments.append(b"x" * 14_999 + b"\n")
+    assert len(rotated_set(tmp_path / "out.log")) == 2
+    assert segments.losses.all == []
+    for _ in range(2):
+        segments.append(b"x" * 14_999 + b"\n")
+    assert len(rotated_set(tmp_path / "out.log")) == 3
+    segments.close()
+
+
+def test_space_comes_back_in_a_child_s_own_file(tmp_path: Path) -> None:
+    """In direct mode what every sink has had becomes a hole; what it has not stays."""
+    rules = Rules(1 << 26, reclaim=Reclaim.DELIVERED)
+    segments = Segments(tmp_path, "out.log", rules, writer=Writer.CHILD)
+    os.write(segments.descriptor, b"x" * 4_999_999 + b"\n")
+    segments.tick()
+    assert segments.size_bytes == 5_000_000
+    acknowledge(tmp_path, "sink", 5_000_000)
+    os.write(segments.descriptor, b"y" * 999_999 + b"\n")
+    segments._reclaimed_s = float("-inf")
+    segments.tick()
+    assert 1_000_000 < segments.size_bytes < 1_100_000
+    assert segments.losses.all == []
+    segments.close()
+
+
+def test_what_was_kept_long_enough_goes(tmp_path: Path) -> None:
+    """A full segment whose last byte is too old goes with the next one, and counts as lost where no sink had it."""
+    segments = Segments(tmp_path, "out.log", Rules(1 << 20, segment_bytes=20_000, keep_s=3600))
+    for _ in range(3):
+        segments.append(b"x" * 14_999 + b"\n")
+    os.utime(tmp_path / "out.log.2", (1, 1))
+    segments.append(b"x" * 14_999 + b"\n")
+    assert len(rotated_set(tmp_path / "out.log")) == 3
+    assert [(loss.offset, loss.lost_bytes) for loss in segments.losses.all] == [(0, 15_000)]
+    segments.close()

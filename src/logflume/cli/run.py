@@ -22,7 +22,7 @@ from logflume.ship.capture import Ended, Wanted, capture
 from logflume.ship.config import Captured, Config, read_config
 from logflume.ship.processes import CannotStart, Process, Processes, end_like
 from logflume.ship.recording import Mode
-from logflume.ship.segments import Fsync, WhenOver
+from logflume.ship.segments import Fsync, Reclaim, WhenOver
 from logflume.ship.sinks import KINDS, sink_of
 from logflume.sizes import show_size
 
@@ -71,6 +71,17 @@ _NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
     type=click.Choice([each.value for each in Fsync]),
     help="What a power failure may take: 30 s or so, 0.5 s, nothing. [default: never]",
 )
+@click.option(
+    "--reclaim",
+    type=click.Choice([each.value for each in Reclaim]),
+    help="When space comes back: beyond the budget, or when every sink has the bytes. [default: over-budget]",
+)
+@click.option(
+    "--keep",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0, min_open=True),
+    help="A full file goes when its last byte came so long ago.",
+)
 @ask.config
 @click.option("--sink", "sinks", metavar="SINK", multiple=True, help=f"Ship the output there, too: {KINDS}.")
 @click.option(
@@ -92,6 +103,8 @@ def command(
     when_over: str | None,
     max_age: float | None,
     fsync: str | None,
+    reclaim: str | None,
+    keep: float | None,
     config: Path | None,
     sinks: tuple[str, ...],
     drain_s: float,
@@ -115,6 +128,8 @@ def command(
         "when_over": None if when_over is None else WhenOver(when_over),
         "max_age_s": max_age,
         "fsync": None if fsync is None else Fsync(fsync),
+        "reclaim": None if reclaim is None else Reclaim(reclaim),
+        "keep_s": keep,
     }
     captured = replace(captured, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]  # each of its own type
     kept = folder or _new_folder(words[0])

@@ -32,7 +32,7 @@ from logflume.ship.conditions import SIGNALS, Condition
 from logflume.ship.outgoing import OutgoingTable, Redact, Sample, check_pattern
 from logflume.ship.outgoing import Rules as Outgoing
 from logflume.ship.recording import Mode
-from logflume.ship.segments import BUDGET_BYTES, MIN_BUDGET_BYTES, Fsync, Rules, WhenOver
+from logflume.ship.segments import BUDGET_BYTES, MIN_BUDGET_BYTES, Fsync, Reclaim, Rules, WhenOver
 from logflume.ship.sinks import Chosen
 
 if TYPE_CHECKING:
@@ -90,9 +90,18 @@ class Captured:
     max_age_s: float | None = setting(Seconds(1), None, "Begin a new file when the newest is so old; not with direct.")
     fsync: Fsync = setting(Member(Fsync), Fsync.NEVER, "What a power failure may take: some 30 s, 0.5 s, nothing.")
 
+    reclaim: Reclaim = setting(
+        Member(Reclaim),
+        Reclaim.OVER_BUDGET,
+        "When space comes back: beyond the budget, or once every sink has it.",
+    )
+    keep_s: float | None = setting(
+        Seconds(1), None, "A full file goes when its last byte came so long ago; what some sink has not had is counted."
+    )
+
     def rules(self) -> Rules:
         """Return how segments are kept."""
-        return Rules(self.budget, self.when_over, None, self.max_age_s, self.fsync)
+        return Rules(self.budget, self.when_over, None, self.max_age_s, self.fsync, self.reclaim, self.keep_s)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -53,6 +53,12 @@ MAX_SEGMENT_BYTES = 64 * 1024 * 1024
 MAX_SEGMENTS = 100
 """More files of one stream count as over the budget, however small they are."""
 
+RECLAIM_S = 1.0
+"""How often it is looked what every sink has, where space comes back then."""
+
+RECLAIM_BYTES = 1024 * 1024
+"""A hole grows by so much at least."""
+
 SYNC_S = 0.5
 """How much ``Fsync.INTERVAL`` lets a power failure take."""
 
@@ -100,6 +106,17 @@ class WhenOver(enum.Enum):
     STOP_CHILD = "stop-child"
 
 
+class Reclaim(enum.Enum):
+    """When space comes back.
+
+    ``OVER_BUDGET``: when the budget is used up; until then all can be read here.
+    ``DELIVERED``: when every sink has acknowledged the bytes, and there is a sink.
+    """
+
+    OVER_BUDGET = "over-budget"
+    DELIVERED = "delivered"
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """How a stream is kept.
@@ -110,6 +127,8 @@ class Rules:
         segment_bytes: a segment of this size is full; an eighth of the budget, and MAX_SEGMENT_BYTES at most, if None.
         max_age_s: so is one that was begun so long ago, when something comes.
         fsync: what a power failure may take.
+        reclaim: when space comes back before the budget is used up.
+        keep_s: a full segment goes when its last byte came so long ago; what some sink has not had of it is counted.
     """
 
     budget_bytes: int = BUDGET_BYTES
@@ -117,6 +136,8 @@ class Rules:
     segment_bytes: int | None = None
     max_age_s: float | None = None
     fsync: Fsync = Fsync.NEVER
+    reclaim: Reclaim = Reclaim.OVER_BUDGET
+    keep_s: float | None = None
 
     def full_bytes(self) -> int:
         """Return when a segment is full."""
@@ -209,6 +230,7 @@ class Segments:
         self._shifting = False
         self._torn = False
         self._synced_s = time.monotonic()
+        self._reclaimed_s = float("-inf")
         (self._side / "cursors").mkdir(parents=True, exist_ok=True)
         self._lock_file = lock(self._side / f"{name}.lock", tries=_LOCK_TRIES)
         durable = self.rules.fsync is not Fsync.NEVER
@@ -217,6 +239,7 @@ class Segments:
         self._forgotten: list[Segment] = []
         self._recover()
         self._descriptor = self._open_live()
+        self._reclaim()
 
     # who writes
 
@@ -340,6 +363,7 @@ class Segments:
 
     def _make_room(self, more: int) -> None:
         """Remove what every sink has, and then what must go, until the next segment, or ``more`` bytes, fit."""
+        self._reclaim()
         allowed = max(0, self.rules.budget_bytes - max(more, self.rules.full_bytes()))
         while sum(each.size_bytes for each in self._segments) > allowed or len(self._segments) >= MAX_SEGMENTS:
             if len(self._segments) < 2:  # noqa: PLR2004 - the newest, and one to remove
@@ -353,6 +377,23 @@ class Segments:
             elif not self._wait_for_sinks():
                 return
 
+    def _reclaim(self) -> None:
+        """Remove older segments that every sink has, if that is wanted, and those that have been kept long enough."""
+        if self.rules.reclaim is Reclaim.OVER_BUDGET and self.rules.keep_s is None:
+            return
+        acknowledged = self._acknowledged()
+        while len(self._segments) > 1:
+            delivered = self.rules.reclaim is Reclaim.DELIVERED and self._segments[0].end <= acknowledged
+            if not delivered and not self._is_too_old():
+                return
+            self._drop_oldest(acknowledged, "it was kept for as long as it should be")
+
+    def _is_too_old(self) -> bool:
+        if self.rules.keep_s is None:
+            return False
+        changed_s = self._path_of(len(self._segments) - 1).stat().st_mtime
+        return time.time() - changed_s >= self.rules.keep_s
+
     def _wait_for_sinks(self) -> bool:
         self.stats.waits += 1
         self.stats.waited_s += _NAP_S
@@ -363,11 +404,11 @@ class Segments:
             self._asked_to_stop = True
             self._stop_child()
 
-    def _drop_oldest(self, acknowledged: int) -> None:
+    def _drop_oldest(self, acknowledged: int, reason: str = "over the budget") -> None:
         oldest = self._segments[0]
         start = max(oldest.base + oldest.punched_bytes, min(acknowledged, oldest.end))
         if start < oldest.end:
-            self.losses.add(Loss(time.time_ns(), start, oldest.end - start, "over the budget"))
+            self.losses.add(Loss(time.time_ns(), start, oldest.end - start, reason))
         with contextlib.suppress(OSError):
             cursors.sync_all(self._side / "cursors")
         oldest.sealed = True
@@ -427,6 +468,10 @@ class Segments:
     def _keep_budget(self) -> None:
         """Where the newest segment grows on: remove older ones, then punch a hole into it behind what must be kept."""
         live = self._segments[-1]
+        if time.monotonic() - self._reclaimed_s >= RECLAIM_S:
+            self._reclaimed_s = time.monotonic()
+            self._reclaim()
+            self._punch_delivered(live)
         used = os.fstat(self._descriptor).st_blocks * 512
         older = sum(each.size_bytes for each in self._segments[:-1])
         if used + older <= self.rules.budget_bytes:
@@ -437,6 +482,14 @@ class Segments:
                 self._drop_oldest(acknowledged)
                 return
         self._punch(live)
+
+    def _punch_delivered(self, live: Segment) -> None:
+        """Give back what every sink has, RECLAIM_BYTES at a time at least."""
+        if self.rules.reclaim is not Reclaim.DELIVERED:
+            return
+        until = (self._acknowledged() - live.base) // KEPT_HEAD_BYTES * KEPT_HEAD_BYTES
+        if until - max(KEPT_HEAD_BYTES, live.punched_bytes) >= RECLAIM_BYTES:
+            self._punch_until(live, until)
 
     def _punch(self, live: Segment) -> None:
         size_bytes = os.fstat(self._descriptor).st_size
@@ -451,6 +504,9 @@ class Segments:
         lost_from = max(start, acknowledged)
         if lost_from < until:
             self.losses.add(Loss(time.time_ns(), live.base + lost_from, until - lost_from, "over the budget"))
+        self._punch_until(live, until)
+
+    def _punch_until(self, live: Segment, until: int) -> None:
         with contextlib.suppress(OSError):
             cursors.sync_all(self._side / "cursors")
         try:
@@ -458,7 +514,7 @@ class Segments:
         except OSError as error:
             self.stats.refused = f"no holes can be punched here ({error.strerror})"
             return
-        self.stats.removed_bytes += until - start
+        self.stats.removed_bytes += until - max(KEPT_HEAD_BYTES, live.punched_bytes)
         live.punched_bytes = until
 
     # opening and closing
