@@ -637,6 +637,30 @@ ROWS = [
         whole=False,
     ),
     Row(
+        "serve-unindexed",
+        "the first questions about a 10 GB log that nobody has indexed, over HTTP",
+        lambda log: [driver("serve.py", "unindexed", *log.files)],
+        [
+            Target("first rows", "ms", reported("head", 1e3), must=None, hope=200),
+            Target("last rows", "ms", reported("end", 1e3), must=None, hope=500),
+            Target("rows in the middle", "ms", reported("middle", 1e3), must=None, hope=1000),
+            Target("last error", "ms", reported("last_error", 1e3), must=None, hope=1000),
+        ],
+        data.HUGE,
+        whole=False,
+    ),
+    Row(
+        "serve-raw",
+        "download of one source of the seed log over HTTP",
+        lambda log: [driver("serve.py", "raw", *log.files)],
+        [
+            Target("throughput", "MB/s", reported("mb_per_s"), must=None, higher_is_better=True),
+            Target("growth of the server's RSS", "MiB", reported("growth_mib"), must=32),
+        ],
+        data.SEED,
+        whole=False,
+    ),
+    Row(
         "seek",
         "seek by time in a 10 GB log, cold",
         cold_seek,

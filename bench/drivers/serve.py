@@ -1,4 +1,4 @@
-"""Measure the server from another process, over loopback: ``serve.py stream|poll|search|places|followers FILES``.
+"""Measure the server from another process, over loopback: ``serve.py stream|poll|search|places|… FILES`` (see MODES).
 
 The files are those of one log; the server is a process of its own, and this one is its client.
 """
@@ -18,6 +18,7 @@ import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,10 +75,11 @@ class Served:
 
 
 @contextlib.contextmanager
-def served(folder: Path) -> Iterator[Served]:
-    """Serve a folder on a free port."""
+def served(folder: Path, cache: str | None = None) -> Iterator[Served]:
+    """Serve a folder on a free port; indexes are kept in ``cache``, or where they always are."""
+    environ = os.environ if cache is None else {**os.environ, "XDG_CACHE_HOME": cache}
     command: list[str | Path] = [LOGFLUME, "serve", folder, "--pattern", PATTERN, "--port", "0"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environ) as process:
         assert process.stderr is not None  # noqa: S101 - asked for in the line above
         said = process.stderr.readline()
         found = re.search(r"http://([0-9.:]+)", said)
@@ -150,6 +152,38 @@ def places(server: Served) -> dict[str, float]:
     }
     p99s = {f"{kind}_p99": p99([server.timed(path()) for _ in range(PLACES)]) for kind, path in kinds.items()}
     return {"seconds": max(p99s.values()), **p99s}
+
+
+def raw(server: Served) -> dict[str, float]:
+    """Download one source, byte for byte."""
+    source = json.loads(server.ask("").read())["sources"][0]
+    server.ask(f"/raw?source={source['name']}&since=2100-01-01").read()
+    buffer = bytearray(READ_BYTES)
+    before, size = server.rss_bytes(), 0
+    began = time.perf_counter()
+    answer = server.ask(f"/raw?source={source['name']}")
+    while got := answer.readinto(buffer):
+        size += got
+    seconds = time.perf_counter() - began
+    if size != source["bytes"]:
+        raise RuntimeError(f"{size} bytes came of {source['bytes']}")
+    growth = (server.rss_bytes() - before) / MIB
+    return {"seconds": seconds, "mb_per_s": size / seconds / 1e6, "growth_mib": growth}
+
+
+def unindexed(server: Served) -> dict[str, float]:
+    """Ask about a log that nobody has asked about before, while it is being indexed."""
+    paths = {
+        "head": "/rows?from=0&n=512",
+        "end": "/rows?from=-512&n=512",
+        "middle": "/rows?from=40000000&n=512",
+        "last_error": "/locate?error=previous",
+        "counts": "/summary",
+    }
+    times = {kind: server.timed(path) for kind, path in paths.items()}
+    if json.loads(server.ask("/summary").read())["exact"]:
+        raise RuntimeError("it was indexed before all was asked")
+    return {"seconds": max(times.values()), **times}
 
 
 def p99(times: list[float]) -> float:
@@ -235,12 +269,23 @@ def followers(server: Served) -> dict[str, float]:
         os.truncate(path, size)
 
 
-MODES = {"followers": followers, "stream": stream, "poll": poll, "search": search, "places": places}
+MODES = {
+    "followers": followers,
+    "stream": stream,
+    "poll": poll,
+    "search": search,
+    "places": places,
+    "raw": raw,
+    "unindexed": unindexed,
+}
 
 
 def main(mode: str, files: list[str]) -> None:
     """Serve the folder of the files and print what was measured."""
-    with served(Path(files[0]).parent) as server:
+    with (
+        tempfile.TemporaryDirectory() as empty,
+        served(Path(files[0]).parent, empty if mode == "unindexed" else None) as server,
+    ):
         print(json.dumps(MODES[mode](server)))
 
 
