@@ -294,6 +294,8 @@ RATES = ("100", "50", "10", "1")
 def capturing(name: str, way: str, *words: str) -> Contestant:
     """Return a child whose output is captured in some way; see the driver."""
     missing = None if way in {"file", "cat"} or has_command("run") else "logflume run is not there yet"
+    if way == name and not shutil.which(way):
+        missing = f"{way} is not installed (make bench-peers)"
     program: list[str | Path] = [ROOT / ".venv" / "bin" / "python", ROOT / "bench" / "drivers" / "capture.py"]
     return Contestant(name, [*program, way, *words], stdout="capture", env={"PYTHONPATH": str(ROOT)}, missing=missing)
 
@@ -301,8 +303,15 @@ def capturing(name: str, way: str, *words: str) -> Contestant:
 def capture_lines(log: Input) -> list[Contestant]:
     """Return who takes a million lines from a child that makes a call for each."""
     del log
-    ways = {OURS: "direct", PIPE: "pipe", PLAIN_FILE: "file", "cat > file": "cat"}
-    return [capturing(name, way, LINES_WRITTEN) for name, way in ways.items()]
+    ways = {OURS: "direct", PIPE: "pipe", "logflume, fifo": "fifo", PLAIN_FILE: "file", "cat > file": "cat"}
+    peers = {name: name for name in ("s6-log", "svlogd", "multilog", "rotatelogs")}
+    return [capturing(name, way, LINES_WRITTEN) for name, way in {**ways, **peers}.items()]
+
+
+def stalled(log: Input) -> list[Contestant]:
+    """Return a supervisor all of whose sinks hang."""
+    del log
+    return [driver("stalled.py", "30")]
 
 
 def capture_flood(log: Input) -> list[Contestant]:
@@ -484,6 +493,18 @@ ROWS = [
             Target("sustained", "MB/s", reported("mb_s"), must=200, higher_is_better=True),
             Target("our CPU for 100 MB", "s", reported("ours_cpu_s_for_100_mb"), must=0.3),
             Target("peak RSS", "MiB", reported("rss_mib"), must=64),
+        ],
+        whole=False,
+    ),
+    Row(
+        "stalled",
+        "`logflume supervise`: a child writes 20,000 lines a second for 30 s, and every sink hangs",
+        stalled,
+        [
+            Target("child's write, p99", "ms", reported("p99_ms"), must=1),
+            Target("child's write, p99.9", "ms", reported("p999_ms"), must=5),
+            Target("the supervisor's loop is late by at most", "ms", reported("late_ms"), must=100),
+            Target("bytes that a sink took", "", reported("delivered"), must=0),
         ],
         whole=False,
     ),

@@ -5,6 +5,10 @@ set -euo pipefail
 packages=()
 command -v rg >/dev/null || packages+=(ripgrep)
 command -v lnav >/dev/null || packages+=(lnav)
+command -v s6-log >/dev/null || packages+=(s6)
+command -v svlogd >/dev/null || packages+=(runit)
+command -v multilog >/dev/null || packages+=(daemontools)
+command -v rotatelogs >/dev/null || packages+=(apache2-utils)
 [ ${#packages[@]} -gt 0 ] || exit 0
 
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then

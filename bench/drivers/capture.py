@@ -1,7 +1,8 @@
 """Run a child whose output is captured, and report what the child saw: ``capture.py WAY LINES [BYTES_A_WRITE]``.
 
-WAY is ``file`` (the child writes straight to a file), ``cat`` (through a pipe into ``cat > file``), ``direct`` or
-``pipe`` (under ``logflume run``). ``seconds`` is the child's own wall time, without the start of Python.
+WAY is ``file`` (the child writes straight to a file), ``cat`` (through a pipe into ``cat > file``), the name of another
+logger (through a pipe into that), or ``direct``, ``pipe``, ``fifo`` or ``pty`` (under ``logflume run``). ``seconds`` is
+the child's own wall time, without the start of Python.
 """
 
 from __future__ import annotations
@@ -18,6 +19,13 @@ from bench.data import BUILD, LOGFLUME
 
 SOURCE = Path(__file__).with_name("writer.c")
 BUDGET = "1GB"
+LOGGERS = {
+    "s6-log": 's6-log n20 s99999999 "$0"',
+    "svlogd": 'svlogd "$0" 2> /dev/null',
+    "multilog": 'multilog n20 s16777215 "$0"',
+    "rotatelogs": 'rotatelogs -n 20 "$0/out.log" 64M',
+}
+"""Others that keep what a pipe brings, as they rotate by themselves; each into the folder."""
 
 
 def writer() -> Path:
@@ -35,6 +43,8 @@ def command(way: str, folder: Path, child: list[str]) -> list[str]:
         return ["sh", "-c", 'exec "$@" > "$0"', str(folder / "out.log"), *child]
     if way == "cat":
         return ["sh", "-c", '"$@" | cat > "$0"', str(folder / "out.log"), *child]
+    if way in LOGGERS:
+        return ["sh", "-c", f'"$@" | {LOGGERS[way]}', str(folder), *child]
     return [str(LOGFLUME), "run", "-q", "--dir", str(folder), "--capture", way, "--budget", BUDGET, "--", *child]
 
 

@@ -1,6 +1,6 @@
 /* Write lines of 100 bytes, one write(2) each, and report how that went.
  *
- *     writer REPORT LINES [BYTES_A_WRITE]
+ *     writer REPORT LINES [BYTES_A_WRITE [PAUSE_US]]
  *
  * REPORT gets one JSON object: the wall time, and how long writes took, as the program that writes sees it.
  */
@@ -45,6 +45,7 @@ int main(int argc, char **argv) {
         return 2;
     long lines = atol(argv[2]);
     size_t size = argc > 3 ? (size_t)atol(argv[3]) : 100;
+    long pause_us = argc > 4 ? atol(argv[4]) : 0;
     static long buckets[BUCKETS];
     char *line = malloc(size + 1);
     long long slowest_ns = 0, start_ns = now_ns();
@@ -57,6 +58,11 @@ int main(int argc, char **argv) {
         long long took_ns = now_ns() - before_ns;
         if (took_ns > slowest_ns)
             slowest_ns = took_ns;
+        long long due_ns = start_ns + (n + 1) * pause_us * 1000LL, left_ns = due_ns - now_ns();
+        if (pause_us && left_ns > 0) {
+            struct timespec pause = {left_ns / 1000000000LL, left_ns % 1000000000LL};
+            nanosleep(&pause, NULL);
+        }
         buckets[took_ns / 1000 < BUCKETS ? took_ns / 1000 : BUCKETS - 1]++;
     }
     FILE *report = fopen(argv[1], "w");
