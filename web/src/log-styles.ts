@@ -477,6 +477,10 @@ export const logStyles = css`
     overflow: hidden;
     text-overflow: ellipsis;
   }
+  .e {
+    flex: none;
+    padding-right: 12px;
+  }
   .fold {
     all: unset;
     cursor: pointer;
@@ -502,7 +506,7 @@ export const logStyles = css`
   .more {
     height: 18px;
     padding: 0 7px;
-    margin-left: 10px;
+    margin-left: 6px;
     font: 11px/16px var(--sans);
     color: var(--accent);
     border-color: var(--line);
@@ -616,8 +620,7 @@ export const logStyles = css`
     border-top: 1px solid var(--edge);
     background: var(--paper);
   }
-  .panel header,
-  dialog header {
+  .head {
     display: flex;
     flex-wrap: wrap;
     align-items: center;
@@ -626,7 +629,7 @@ export const logStyles = css`
     background: var(--raised);
     border-bottom: 1px solid var(--line);
   }
-  .panel header button {
+  .panel .head button {
     height: 24px;
   }
   .panel .body {
@@ -707,7 +710,7 @@ export const logStyles = css`
   dialog::backdrop {
     background: light-dark(#1b222c40, #00000080);
   }
-  dialog header {
+  dialog .head {
     justify-content: space-between;
   }
   .goto {

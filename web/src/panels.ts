@@ -27,7 +27,7 @@ export function recordPanel(lines: readonly Line[], time: string, shown: number,
   const failures = lines.flatMap((line) => errorsOf(line.item));
   const fields = Object.entries(first.item).filter(([name]) => !["error_detail", "event", "logflume"].includes(name));
   return html`<section class="panel" aria-label="Record">
-    <header>
+    <div class="head">
       <h2>${first.seq === null ? "Record" : `Line ${(first.seq + 1).toLocaleString("en")}`}</h2>
       <span class="level ${first.level}">${first.level === "unknown" ? "" : first.level}</span>
       <span class="dim">${time}</span>
@@ -36,7 +36,7 @@ export function recordPanel(lines: readonly Line[], time: string, shown: number,
       <button @click=${act.copyText}>Copy text</button>
       <button @click=${act.copyLink}>Copy link</button>
       <button class="quiet" aria-label="Close record" @click=${act.close}>✕</button>
-    </header>
+    </div>
     <div class="body" tabindex="0" role="group" aria-label="Record text and fields">
       <pre>${pretty(text.slice(0, shown))}</pre>
       ${
@@ -80,12 +80,12 @@ function failure(each: Failure): TemplateResult {
 /** Why there is no log, or less than there should be: what was tried, and what each source answered. */
 export function sourcesPanel(meta: Meta, close: () => void): TemplateResult {
   return html`<section class="panel" aria-label="Sources">
-    <header>
+    <div class="head">
       <h2>Sources</h2>
       <span class="dim">${many(meta.sources.length, "source")} tried, merged by time</span>
       <span class="space"></span>
       <button class="quiet" aria-label="Close sources" @click=${close}>✕</button>
-    </header>
+    </div>
     <div class="body" tabindex="0" role="group" aria-label="What each source answered">
       ${meta.sources.length ? nothing : html`<p>No place is known in which this log could be.</p>`}
       <table class="sources">

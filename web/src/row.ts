@@ -30,12 +30,14 @@ const MAX_MARKED = 50;
 
 /** Parts of a row, made once. */
 class Cells {
-  readonly number = part("a", "n");
+  readonly number = part("span", "n");
   readonly time = part("span", "t");
   readonly level = part("span", "l");
   /** There while it is shown. */
   source: HTMLElement | null = null;
   readonly text = part("span", "x");
+  /** Beside the text, where there is more than is shown. */
+  extra: HTMLElement | null = null;
 }
 
 const cellsOf = new WeakMap<HTMLElement, Cells>();
@@ -44,7 +46,6 @@ function part(tag: string, name: string): HTMLElement {
   const made = document.createElement(tag);
   made.className = name;
   made.setAttribute("role", "cell");
-  if (tag === "a") made.tabIndex = -1;
   return made;
 }
 
@@ -74,6 +75,7 @@ export function paintRow(
     cells.time.hidden = true;
     cells.level.hidden = true;
     cells.text.textContent = "…";
+    paintExtra(row, cells, []);
     return;
   }
   const seq = line.seq;
@@ -81,13 +83,12 @@ export function paintRow(
   row.dataset.seq = String(seq ?? "");
   row.dataset.gap = gapBefore(line, before, look.gapMs);
   cells.number.textContent = seq === null ? "·" : String(seq + 1);
-  (cells.number as HTMLAnchorElement).href = seq === null ? "#" : `#L${seq + 1}`;
   cells.time.hidden = look.clock.mode === "off";
   if (!cells.time.hidden) cells.time.textContent = line.continues ? "" : look.clock.show(line.ms);
   cells.level.hidden = false;
   cells.level.textContent = line.level === "unknown" || line.continues ? "" : line.level;
   paintSource(cells, look.showsSource ? line.source : null);
-  paintText(cells.text, line, look);
+  paintExtra(row, cells, paintText(cells.text, line, look));
 }
 
 function paintSource(cells: Cells, source: string | null): void {
@@ -120,7 +121,18 @@ function gapBefore(line: Line, before: Line | undefined, gapMs: number): string 
   return silentMs >= gapMs ? `${roughly(silentMs)} of silence` : "";
 }
 
-function paintText(cell: HTMLElement, line: Line, look: Look): void {
+function paintExtra(row: HTMLElement, cells: Cells, nodes: readonly Node[]): void {
+  if (!nodes.length) {
+    cells.extra?.remove();
+    cells.extra = null;
+    return;
+  }
+  cells.extra ??= row.appendChild(part("span", "e"));
+  cells.extra.replaceChildren(...nodes);
+}
+
+/** Paint the text; return what is to stand beside it. */
+function paintText(cell: HTMLElement, line: Line, look: Look): Node[] {
   const head = headOf(line, look);
   const runs =
     head?.title !== undefined ? [{ text: head.title, style: { bold: true } }] : parseLine(line.text.split("\n", 1)[0]!);
@@ -130,9 +142,11 @@ function paintText(cell: HTMLElement, line: Line, look: Look): void {
   for (const run of marked(runs, look.search)) nodes.push(nodeOf(run));
   if (head?.note) nodes.push(note(head.note));
   if (line.hint) nodes.push(note(visible(line.hint), "hint-error"));
-  if (hidden) nodes.push(opener(`${hidden} more ${hidden === 1 ? "line" : "lines"}`));
-  if (line.cut) nodes.push(opener(`${line.cut.toLocaleString("en")} more characters`));
   cell.replaceChildren(...nodes);
+  const beside: Node[] = [];
+  if (hidden) beside.push(opener(`${hidden} more ${hidden === 1 ? "line" : "lines"}`));
+  if (line.cut) beside.push(opener(`${line.cut.toLocaleString("en")} more characters`));
+  return beside;
 }
 
 /** What folds under a line: a group, or the rest of its record. */

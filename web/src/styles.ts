@@ -16,7 +16,7 @@ export const theme = css`
     --accent-wash: light-dark(#e8effc, #1a2740);
     --on-accent: light-dark(#ffffff, #0b1220);
     --mark: light-dark(#ffe58a, #6b5300);
-    --mark-here: light-dark(#ffb84d, #a86a00);
+    --mark-here: light-dark(#ffb84d, #7a4c00);
     --debug: light-dark(#626c79, #8b97a6);
     --info: light-dark(#2b6777, #7fc4d6);
     --warning: light-dark(#855400, #ecbb5a);

@@ -944,7 +944,7 @@ export class TaskLog extends Element {
   override render(): TemplateResult {
     const shown = this.#shownNow();
     return html`${toolbar(shown)}
-      <div class="timeline" @pointerleave=${() => {
+      <section class="timeline" aria-label="Timeline" @pointerleave=${() => {
         this.#hovered = null;
         this.requestUpdate();
       }}>
@@ -956,8 +956,8 @@ export class TaskLog extends Element {
           @pointerup=${(event: PointerEvent) => this.#timeUp(event)}
         ></canvas><i></i>
         ${this.#hint()}
-      </div>
-      <div class="middle">
+      </section>
+      <section class="middle" aria-label="Log">
         ${this.#strip()}
         <div class="table">
           <div
@@ -974,7 +974,7 @@ export class TaskLog extends Element {
           ${this.#sticky()} ${this.#empty()} ${this.#pill()}
         </div>
         ${this.#panelShown()}
-      </div>
+      </section>
       ${footer(shown)}
       <p class="sr" role="status">${this.#said}</p>
       <dialog aria-label=${this.#dialogKind === "help" ? "Keys" : "Go to"} @close=${() => {
@@ -1166,7 +1166,7 @@ export class TaskLog extends Element {
   #dialogBody(): unknown {
     if (!this.#dialogKind) return nothing;
     if (this.#dialogKind === "help") {
-      return html`<header><h2>Keys</h2><button class="quiet" aria-label="Close" @click=${() => this.#dialog.close()}>✕</button></header>
+      return html`<div class="head"><h2>Keys</h2><button class="quiet" aria-label="Close" @click=${() => this.#dialog.close()}>✕</button></div>
         ${helpBody(this.#prefs.keys, (keys) => this.#setPrefs({ keys }))}`;
     }
     const submit = (event: SubmitEvent): void => {
