@@ -398,3 +398,25 @@ def test_a_cursor_behind_the_end_begins_there(tmp_path: Path, segments: Segments
     sink = ListSink()
     ship(tmp_path, [sink])
     assert b"0000000000000000001\n" not in sink.all
+
+
+def test_bytes_that_are_not_what_came_are_told(tmp_path: Path, segments: Segments) -> None:
+    """A stretch that does not fit its checksum is passed on as it is, with a line that says so; the rest is as it was."""
+    for number in range(3):
+        segments.append(lines(1000, number * 1000))
+        segments.tick(number * 10**10, to_end=True)
+    segments.close()
+    whole = ListSink("whole")
+    ship(tmp_path, [whole])
+    assert whole.all == lines(3000)
+    with sorted(tmp_path.glob("out.log*"))[-1].open("r+b") as file:
+        file.seek(30)
+        file.write(b"X")
+    sink = ListSink()
+    (progress,) = ship(tmp_path, [sink])
+    told = [json.loads(line) for line in sink.all.splitlines() if line.startswith(b"{")]
+    assert [record["reason"] for record in told] == ["corrupt"]
+    assert progress.lost_bytes == told[0]["lost_bytes"] > 0
+    kept = [line for line in sink.all.splitlines() if not line.startswith(b"{")]
+    assert len(kept) == 3000
+    assert sum(a != b for a, b in zip(kept, lines(3000).splitlines(), strict=True)) == 1

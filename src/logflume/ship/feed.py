@@ -13,6 +13,7 @@ import bisect
 import contextlib
 import json
 import time
+import zlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,7 @@ from logflume.sources.openfile import key_text
 from logflume.sources.rotation import rotated_set
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from logflume.abc import Reader, Source
@@ -64,18 +65,27 @@ class Bases:
         self._folder = folder / SIDE
         self._stream = stream
         self._bases: dict[str, int] = {}
-        self._times: tuple[str, Times] | None = None
+        self._of_segment: tuple[str, Known] | None = None
 
     def arrived_ns(self, position: Position) -> int:
         """Return when the byte at a position had come; now, where nobody noted it."""
+        known = self._known(position)
+        return time.time_ns() if known is None else known.arrived_ns(position.offset)
+
+    def iter_damage(self, position: Position, block: bytes) -> Iterator[chunks.Damage]:
+        """Yield which stretches that end in a block just read are not what came, as far as it is known by now."""
+        known = self._known(position)
+        return iter(()) if known is None else known.iter_damage(position.offset, block)
+
+    def _known(self, position: Position) -> Known | None:
         key = position.identity.key
         base = self.offset_of(position)
         if base is None:
-            return time.time_ns()
-        if self._times is None or self._times[0] != key:
+            return None
+        if self._of_segment is None or self._of_segment[0] != key:
             index = self._folder / f"{self._stream}.{base - position.offset:020d}.index"
-            self._times = key, Times(index)
-        return self._times[1].arrived_ns(position.offset)
+            self._of_segment = key, Known(index)
+        return self._of_segment[1]
 
     def offset_of(self, position: Position) -> int | None:
         """Return how far in the stream a position lies; None when nobody counts."""
@@ -104,13 +114,17 @@ class Bases:
         self._bases = {key_text(header.key): header.base for header in headers if header}
 
 
-class Times:
-    """When the bytes of one segment came; what its index says is read once."""
+class Known:
+    """When the bytes of one segment came, and what they were; what its index says is read once."""
 
     def __init__(self, index: Path) -> None:
         self._index = index
         self._ends: list[int] = []
         self._times_ns: list[int] = []
+        self._crcs: list[int] = []
+        self._summed_to: int | None = None  # the sum of the bytes from the entry's start on to there is known
+        self._entry = 0
+        self._crc = 0
 
     def arrived_ns(self, offset: int) -> int:
         """Return when the byte at ``offset`` had come: as its index says, or now."""
@@ -124,6 +138,34 @@ class Times:
             for entry in chunks.iter_entries(self._index, len(self._ends)):
                 self._ends.append(entry.end)
                 self._times_ns.append(entry.time_ns)
+                self._crcs.append(entry.crc)
+
+    def iter_damage(self, offset: int, block: bytes) -> Iterator[chunks.Damage]:
+        """Sum up the bytes of a block, and yield the stretches whose sums are others than the index says.
+
+        What is read before the index tells of it is not compared, nor what is read only in part.
+        """
+        end = offset + len(block)
+        if not self._ends or end > self._ends[-1]:
+            self._read_on()
+        if self._summed_to != offset:
+            self._entry, self._crc = bisect.bisect_left(self._ends, offset), 0
+            self._entry += self._start < offset
+        at, view = max(offset, self._start), memoryview(block)
+        while at < end and self._entry < len(self._ends):
+            stop = min(self._ends[self._entry], end)
+            self._crc = zlib.crc32(view[at - offset : stop - offset], self._crc)
+            at = stop
+            if at == self._ends[self._entry]:
+                if self._crc != self._crcs[self._entry]:
+                    yield chunks.Damage(self._start, at)
+                self._entry, self._crc = self._entry + 1, 0
+        self._summed_to = at if at == end else None
+
+    @property
+    def _start(self) -> int:
+        """Where the present entry's bytes begin."""
+        return self._ends[min(self._entry, len(self._ends)) - 1] if self._entry and self._ends else 0
 
 
 class Feed:
@@ -142,6 +184,7 @@ class Feed:
         self._gaps = 0
         self._expected: int | None = None
         self._missing: list[Gap] = []
+        self._changed: list[Gap] = []
 
     def next_batch(self, *, last: bool) -> Batch | None:
         """Return what comes next; None when there is no whole line now. ``last``: no line becomes whole any more."""
@@ -171,6 +214,7 @@ class Feed:
 
     def _take(self, reader: Reader, block: bytes, *, last: bool) -> Batch | None:
         self._at += len(block)
+        self._note_damage(reader, block)
         before = self._note_gaps(reader, len(block))
         lines = self._lines.feed(block) if block else self._lines.take_rest() if last else self._lines.take_ripe()
         told, lost_bytes = self._told()
@@ -230,8 +274,18 @@ class Feed:
         self._expected = None if begins is None else begins + size
         return torn
 
+    def _note_damage(self, reader: Reader, block: bytes) -> None:
+        """Note what of a block is not what came; it is passed on as it is."""
+        for damage in self._bases.iter_damage(reader.position(self._at - len(block)), block):
+            detail = (
+                f"bytes {damage.start} to {damage.end} of its file do not fit their checksum; they follow as they are."
+            )
+            action = "Run logflume fsck."
+            self._changed.append(Gap(self.stream, GapReason.CORRUPT, detail, action, damage.end - damage.start))
+
     def _told(self) -> tuple[bytes, int]:
-        missing, self._missing = self._missing, []
+        missing, self._missing = self._missing + self._changed, []
+        self._changed = []
         return b"".join(map(line_of_gap, missing)), sum(gap.lost_bytes or 0 for gap in missing)
 
     def close(self) -> None:
@@ -246,10 +300,11 @@ def line_of_gap(gap: Gap) -> bytes:
     now = time.time_ns()
     moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now // 10**9))
     much = "an unknown number of" if gap.lost_bytes is None else str(gap.lost_bytes)
+    state = "damaged" if gap.reason is GapReason.CORRUPT else "missing here"
     record = {
         "timestamp": f"{moment}.{now % 10**9 // 1000:06d}Z",
         "level": "error",
-        "event": f"{much} bytes of {gap.source} are missing here: {gap.detail}",
+        "event": f"{much} bytes of {gap.source} are {state}: {gap.detail}",
         "logger": "logflume",
         "reason": gap.reason.value,
         "lost_bytes": gap.lost_bytes,
