@@ -489,3 +489,34 @@ def test_streams_end_with_their_request(logs: TaskLogs) -> None:
     asyncio.run(hang_up())
     assert str(path) not in descriptors()
     assert kept
+
+
+# Pages
+
+
+def test_an_answer_of_messages_can_end_early(logs: TaskLogs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a page limit the JSON route goes on by token to the end, each line once; the NDJSON route gives all."""
+    monkeypatch.setenv("AIRFLOW__LOGFLUME__JSON_PAGE_LINES", "4")
+    texts = [f"line {second}" for second in range(10)]
+    logs.write("attempt=1.log", "".join(line(second, text) for second, text in enumerate(texts)))
+    messages, token = logs.read()
+    pages = [[message["event"] for message in messages][-4:]]
+    while not token["end_of_log"]:
+        messages, token = logs.read(token)
+        pages.append([message["event"] for message in messages])
+    assert pages == [texts[:4], texts[4:8], texts[8:]]
+    assert token == {"end_of_log": True, "log_pos": 10}
+    assert [message["event"] for message in logs.lines()][-10:] == texts
+
+
+def test_a_page_of_a_running_task_leads_to_its_present_end(logs: TaskLogs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages and polls go into each other: no line is lost or repeated where the one ends and the other begins."""
+    monkeypatch.setenv("AIRFLOW__LOGFLUME__JSON_PAGE_LINES", "3")
+    logs.write("attempt=1.log", "".join(line(second, str(second)) for second in range(5)) + "half")
+    seen: list[str] = []
+    token: dict[str, Any] = {}
+    for more in ("", " a line\n", line(7, "7"), ""):
+        logs.write("attempt=1.log", more, append=True)
+        messages, token = logs.read(token, state="running")
+        seen += [message["event"] for message in messages]
+    assert seen[seen.index("::endgroup::") + 1 :] == ["0", "1", "2", "3", "4", "half a line", "7"]

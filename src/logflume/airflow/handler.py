@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from airflow.configuration import conf
 from airflow.utils.log.file_task_handler import FileTaskHandler
 from airflow.utils.state import TaskInstanceState
 
@@ -45,7 +46,8 @@ class TaskLogHandler(FileTaskHandler):  # type: ignore[misc] # untyped where Air
         path = self._render_filename(ti, try_number)
         found = collect(ti, try_number, path, self.local_base)
         ended = ti.try_number != try_number or ti.state not in _RUNNING
-        reply = Reply(found, metadata or {}, ended=ended)
+        page_lines = conf.getint("logflume", "json_page_lines", fallback=0)
+        reply = Reply(found, metadata or {}, ended=ended, page_lines=page_lines)
         return reply.messages(), reply.metadata
 
 

@@ -22,7 +22,7 @@ from logflume.records import Output
 from logflume.seek import iter_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from logflume.abc import Found, Source
     from logflume.airflow.messages import Message
@@ -43,13 +43,14 @@ _HOW = How(max_record_bytes=MAX_RECORD_BYTES)
 class Reply:
     """What Airflow gets for one request."""
 
-    def __init__(self, found: Found, asked: dict[str, Any], *, ended: bool) -> None:
+    def __init__(self, found: Found, asked: dict[str, Any], *, ended: bool, page_lines: int = 0) -> None:
         """Look where everything ends now.
 
         Args:
             found: what the places said, and the sources.
             asked: Airflow's metadata: of the token that it was sent, or of a first request.
             ended: nobody writes to this try's log any more.
+            page_lines: an answer of messages ends after so many lines, and its token goes on there; 0: it does not.
         """
         self._found = found
         self._ended = ended
@@ -62,6 +63,9 @@ class Reply:
         self.metadata: dict[str, Any] = {"end_of_log": ended, "log_pos": self._given + self._count()}
         if not ended:
             self.metadata[POSITION] = Cursor(tuple(look.next_mark for look in self._looks if look.next_mark)).token()
+        self._page: list[bytes] | None = None
+        if page_lines and not wants_lines():
+            self._take_page(page_lines)
 
     def messages(self) -> Iterator[Message]:
         """Yield the messages; nothing is read before the first is asked for, or after the stream is closed.
@@ -72,9 +76,9 @@ class Reply:
         """
         if self._goes_on:
             yield from iter_single(self._head_of_more())
-            yield from iter_single(self._blocks(whole=self._ended))
+            yield from iter_single(self._of_answer(written=False))
         else:
-            yield from iter_messages(self._head(), lambda whole: self._blocks(whole=whole or self._ended))
+            yield from iter_messages(self._head(), lambda written: self._of_answer(written=written))
 
     def _head(self) -> list[str]:
         """Return the group that says where the log is from, as Airflow's UI folds it."""
@@ -93,6 +97,37 @@ class Reply:
                 yield _warning(
                     f"{look.source.name} was cut or replaced since the last look; it follows from its start."
                 )
+
+    def _of_answer(self, *, written: bool) -> Iterable[bytes]:
+        """Return the lines that are wanted: all there are where they are written, else up to a line or a page's end."""
+        if written:
+            self.metadata["end_of_log"] = self._ended
+        elif self._page is not None:
+            return self._page
+        return self._blocks(whole=written or self._ended)
+
+    def _take_page(self, lines: int) -> None:
+        """Read the first lines now, for their end is where the token goes on; nothing is kept if that is all."""
+        sources, start = self._readable(whole=self._ended)
+        convert = Messages().convert
+        page: list[bytes] = []
+        taken = 0
+        try:
+            with iter_merged(sources, _HOW, start=start, workers=0, block_bytes=1) as merged:
+                for block in iter_lines(merged, _HOW, skip=self._skip):
+                    page.append(convert(block))
+                    taken += block.count(b"\n")
+                    if taken >= lines:
+                        after = merged.cursor()
+                        break
+                else:
+                    return
+                if next(merged, None) is None:
+                    return
+        except LogflumeError:  # said when it is read
+            return
+        self._page = page
+        self.metadata = {"end_of_log": False, "log_pos": self._given + taken, POSITION: after.token()}
 
     def _blocks(self, *, whole: bool) -> Iterator[bytes]:
         """Yield the lines as blocks of NDJSON; ``whole``: up to the end, a last line without its newline too."""
