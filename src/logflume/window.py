@@ -344,7 +344,7 @@ class _Looking:
             quiet = _QUIET_LINES if knows_more else None
             with self._reading(entry, next_seq) as reading:
                 next_seq = _fill(self._kept, reading, next_seq, stop=self._stop, quiet=quiet)
-        return Window(self._kept.rows, next_seq, seq or None)
+        return Window(self._kept.rows, next_seq, min(seq, self._covered.last()["lines"]) or None)
 
     def _before_next(self, entry: IndexEntry) -> IndexEntry:
         """Return the last entry before the next record of the wanted level, or the given one."""
@@ -364,7 +364,7 @@ class _Looking:
                 break
             end, span = entry["lines"], span * _SPAN_GROWTH
         begin = self._kept.rows[0].seq if self._kept.is_full else end
-        return Window(self._kept.rows, seq, begin if begin > self._start else None)
+        return Window(self._kept.rows, min(seq, self._covered.last()["lines"]), begin if begin > self._start else None)
 
     def _before_last(self, end: int) -> IndexEntry | None:
         """Return an entry before the last records of the wanted level that may be before a line; None: none is.

@@ -270,6 +270,13 @@ def test_a_summary_counts_every_record(server: Server) -> None:
         ("logs/long.log/stream?source=other", 404, "no-such-source"),
         ("logs/long.log/rows?n=100000", 400, "bad-parameter"),
         ("logs/long.log/locate", 400, "bad-parameter"),
+        ("logs/long.log/locate?ts=nonsense", 400, "bad-parameter"),
+        ("logs/long.log/rows?after=nonsense", 400, "bad-cursor"),
+        ("logs/long.log/rows?from=1&before=2", 400, "bad-parameter"),
+        ("logs/long.log/rows?cut=1", 400, "bad-parameter"),
+        ("logs/long.log/outline?limit=0", 400, "bad-parameter"),
+        ("logs/long.log/raw?pack=zip", 400, "bad-parameter"),
+        ("logs/long.log?wait=1000", 400, "bad-parameter"),
         ("logs?limit=0", 400, "bad-parameter"),
     ],
 )

@@ -19,13 +19,13 @@ from starlette.concurrency import run_in_threadpool
 from logflume.cursor import Cursor
 from logflume.errors import SourceFailed
 from logflume.merge import How, where
-from logflume.moments import parse_moment, show_moment
+from logflume.moments import show_moment
 from logflume.records import Level, Output
 from logflume.seek import Place, cursor_at_share, cursor_at_time, find_tail
 from logflume.serve.asked import LogId, guard_of, shelf_of
 from logflume.serve.limits import Use
 from logflume.serve.problems import RETRY_S, Problem
-from logflume.serve.query import MAX_LIMIT, WantedFilters
+from logflume.serve.query import MAX_LIMIT, WantedFilters, moment
 from logflume.window import Choice, Record, Window, read_after, read_backward, read_forward, read_last
 
 if TYPE_CHECKING:
@@ -291,7 +291,7 @@ def locate(  # noqa: PLR0917 - called by name
     if error is not None:
         place, exact = _error(log, index, seq, Level[level.upper()], is_next=error == "next")
     elif ts is not None:
-        place, exact = _time(log, index, parse_moment(ts, now_ns=index.totals.last_ns or 0))
+        place, exact = _time(log, index, moment("ts", ts, now_ns=index.totals.last_ns))
     elif seq is not None:
         place, exact = _line(log, index, seq)
     else:

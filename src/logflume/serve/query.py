@@ -168,10 +168,17 @@ class Chosen:
         return self.chosen
 
 
-def _moment(name: str, text: str | None) -> int | None:
-    if text is None:
-        return None
+def moment(name: str, text: str, *, now_ns: int | None = None) -> int:
+    """Return the time that a parameter says; what is relative counts from now.
+
+    Raises:
+        Problem: it says none.
+    """
     try:
-        return parse_moment(text, now_ns=time.time_ns())
+        return parse_moment(text, now_ns=time.time_ns() if now_ns is None else now_ns)
     except UsageError as error:
         raise Problem(400, "bad-parameter", f"{name}: {error}", parameter=name) from None
+
+
+def _moment(name: str, text: str | None) -> int | None:
+    return None if text is None else moment(name, text)
