@@ -9,6 +9,7 @@ import os
 import random
 import threading
 import time
+import zlib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,14 +17,17 @@ import pytest
 from logflume import _core
 from logflume.catalog import log_of_paths
 from logflume.errors import SinkRefused, UsageError
+from logflume.ship import chunks
 from logflume.ship.cursors import Cursor, read_all
 from logflume.ship.delivery import Delivery
+from logflume.ship.feed import Bases, Feed, Known
 from logflume.ship.lines import MAX_LINE_BYTES, WholeLines
 from logflume.ship.requests import TAKEN, Requests
 from logflume.ship.segments import Rules, Segments, Writer
 from logflume.ship.senders import MAX_DELAY_S
 from logflume.ship.shipper import MAX_SINKS, ship
 from logflume.sources.captured import SIDE
+from logflume.sources.local import LocalSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -401,7 +405,7 @@ def test_a_cursor_behind_the_end_begins_there(tmp_path: Path, segments: Segments
 
 
 def test_bytes_that_are_not_what_came_are_told(tmp_path: Path, segments: Segments) -> None:
-    """A stretch that does not fit its checksum is passed on as it is, with a line that says so; the rest is as it was."""
+    """A stretch that does not fit its checksum is passed on as it is, with a line that says so."""
     for number in range(3):
         segments.append(lines(1000, number * 1000))
         segments.tick(number * 10**10, to_end=True)
@@ -409,7 +413,7 @@ def test_bytes_that_are_not_what_came_are_told(tmp_path: Path, segments: Segment
     whole = ListSink("whole")
     ship(tmp_path, [whole])
     assert whole.all == lines(3000)
-    with sorted(tmp_path.glob("out.log*"))[-1].open("r+b") as file:
+    with max(tmp_path.glob("out.log*")).open("r+b") as file:
         file.seek(30)
         file.write(b"X")
     sink = ListSink()
@@ -420,3 +424,43 @@ def test_bytes_that_are_not_what_came_are_told(tmp_path: Path, segments: Segment
     kept = [line for line in sink.all.splitlines() if not line.startswith(b"{")]
     assert len(kept) == 3000
     assert sum(a != b for a, b in zip(kept, lines(3000).splitlines(), strict=True)) == 1
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_live_stream_has_no_damage(tmp_path: Path, seed: int) -> None:
+    """However reads, writes and looks fall, bytes that are what came are never told to be others."""
+    dice = random.Random(seed)
+    segments = Segments(tmp_path, NAME, Rules(1 << 20, segment_bytes=100_000))
+    segments.append(lines(1))
+    feed = Feed(LocalSource(tmp_path / NAME), None, Bases(tmp_path, NAME))
+    read = [feed.next_batch(last=False)]
+    for turn in range(200):
+        act = dice.choice(["append", "tick", "read", "read", "tear"])
+        if act == "append":
+            segments.append(lines(dice.randint(1, 2000), turn * 2000))
+        elif act == "tear":
+            segments.append(b"half a line, ")
+        elif act == "tick":
+            segments.tick(turn * 10**9, to_end=dice.random() < 0.5)
+        else:
+            read.append(feed.next_batch(last=False))
+    segments.close()
+    while (batch := feed.next_batch(last=True)) is not None:
+        read.append(batch)
+    feed.close()
+    assert [batch.block for batch in read if batch is not None and batch.told_bytes] == []
+
+
+def test_what_was_read_before_the_index_told_of_it_is_not_compared(tmp_path: Path) -> None:
+    """A look that found nothing within a stretch is no beginning of it; the next stretch is compared again."""
+    index = tmp_path / "index"
+    chunks.begin(index, chunks.Header(0, (1, 2), 0))
+    known = Known(index)
+    assert list(known.iter_damage(150, b"")) == []
+    data = bytes(range(250)) * 2
+    with index.open("ab") as file:
+        for start, end in ((0, 100), (100, 200), (200, 300), (300, 400)):
+            wrong = 1 if start == 300 else 0
+            file.write(chunks.Entry(end, 0, zlib.crc32(data[start:end]) + wrong).pack())
+    assert list(known.iter_damage(150, data[150:250])) == []
+    assert list(known.iter_damage(250, data[250:500])) == [chunks.Damage(300, 400)]

@@ -146,6 +146,8 @@ class Known:
         What is read before the index tells of it is not compared, nor what is read only in part.
         """
         end = offset + len(block)
+        if not block:  # nothing to sum up, and where it begins may be within what comes
+            return
         if not self._ends or end > self._ends[-1]:
             self._read_on()
         if self._summed_to != offset:
@@ -277,11 +279,10 @@ class Feed:
     def _note_damage(self, reader: Reader, block: bytes) -> None:
         """Note what of a block is not what came; it is passed on as it is."""
         for damage in self._bases.iter_damage(reader.position(self._at - len(block)), block):
-            detail = (
-                f"bytes {damage.start} to {damage.end} of its file do not fit their checksum; they follow as they are."
-            )
-            action = "Run logflume fsck."
-            self._changed.append(Gap(self.stream, GapReason.CORRUPT, detail, action, damage.end - damage.start))
+            where = f"bytes {damage.start} to {damage.end} of its file"
+            detail = f"{where} do not fit their checksum; they are passed on as they are."
+            size = damage.end - damage.start
+            self._changed.append(Gap(self.stream, GapReason.CORRUPT, detail, "Run logflume fsck.", size))
 
     def _told(self) -> tuple[bytes, int]:
         missing, self._missing = self._missing + self._changed, []
