@@ -69,7 +69,7 @@ def open_regular(path: str, root: str | None) -> int:
 
 def is_inside(path: str, root: str) -> bool:
     """Tell whether the real path of ``path`` is that of ``root``, or below it."""
-    return _relative(path, os.path.realpath(root)) is not None
+    return _relative(path, root) is not None
 
 
 def gap_of(error: OSError, source: str, path: str, offset: int | None = None) -> Gap:
@@ -116,12 +116,11 @@ def _require_regular(status: os.stat_result) -> None:
 
 def _walk(path: str, root: str) -> tuple[int, str]:
     """Return a descriptor of the real folder of ``path``, reached from ``root`` through no link, and the last name."""
-    real_root = os.path.realpath(root)
-    relative = _relative(path, real_root)
+    relative = _relative(path, root)
     if relative is None:
         raise OutsideRootError
     folder, leaf = os.path.split(relative)
-    at = os.open(real_root, _FOLDER)
+    at = os.open(os.path.realpath(root), _FOLDER)
     try:
         for step in Path(folder).parts:
             inner = os.open(step, _FOLDER, dir_fd=at)
@@ -133,13 +132,37 @@ def _walk(path: str, root: str) -> tuple[int, str]:
     return at, leaf
 
 
-def _relative(path: str, real_root: str) -> str | None:
+def _relative(path: str, root: str) -> str | None:
     """Return the real path relative to the root's; None when it leads elsewhere."""
-    real = os.path.realpath(path)
+    below = _below(path, root)
+    if below is not None:
+        return below
+    real, real_root = os.path.realpath(path), os.path.realpath(root)
     if real == real_root:
         return os.curdir
     prefix = real_root if real_root.endswith(os.sep) else real_root + os.sep
     return real[len(prefix) :] if real.startswith(prefix) else None
+
+
+def _below(path: str, root: str) -> str | None:
+    """Return the same where it can be told without finding real paths: no link comes after the root's own text."""
+    if path == root:
+        return os.curdir
+    prefix = root if root.endswith(os.sep) else root + os.sep
+    below = path[len(prefix) :]
+    parts = below.split(os.sep)  # noqa: PTH206 - as they are, `..` too
+    if not path.startswith(prefix) or not {"", os.curdir, os.pardir}.isdisjoint(parts):
+        return None
+    at = prefix
+    for part in parts:
+        at += part
+        try:
+            if stat.S_ISLNK(os.lstat(at).st_mode):
+                return None
+        except OSError:
+            return None
+        at += os.sep
+    return below
 
 
 def _words(reason: GapReason, error: OSError, path: str) -> tuple[str, str]:
