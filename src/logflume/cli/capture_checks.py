@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING
 from logflume.cli.findings import Finding, note, ok, owner_and_mode, problem, this_user
 from logflume.errors import UsageError
 from logflume.ship.config import read_config
+from logflume.ship.holes import punch_hole
 from logflume.ship.keeper import plan_of
 from logflume.ship.recording import Mode, Recording
-from logflume.ship.segments import punch_hole
 from logflume.ship.shipper import Job, ship_all
 from logflume.sizes import show_size
 

@@ -15,13 +15,11 @@ Not here: threads, processes.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import enum
 import errno
 import fcntl
 import itertools
 import os
-import signal
 import threading
 import time
 from dataclasses import dataclass, field
@@ -30,6 +28,8 @@ from typing import TYPE_CHECKING
 from logflume.errors import UsageError
 from logflume.records import Position
 from logflume.ship import chunks, cursors
+from logflume.ship.ahead import Ahead
+from logflume.ship.holes import has_writers, punch_hole
 from logflume.ship.losses import Loss, Losses
 from logflume.sources.captured import SIDE
 from logflume.sources.openfile import (
@@ -69,8 +69,6 @@ _SEGMENTS_A_BUDGET = 8
 _NAP_S = 0.05
 _LOCK_NAP_S = 0.02
 _LOCK_TRIES = 10
-_SET_SIGNAL = 10  # fcntl(2): F_SETSIG
-_PUNCH = 3  # fallocate(2): FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
 
 
 class Fsync(enum.Enum):
@@ -226,6 +224,7 @@ class Segments:
         self._side = folder / SIDE
         self._stop_child = stop_child
         self._seen = seen
+        self._ahead = Ahead(self.rules.budget_bytes)
         self._asked_to_stop = False
         self._shifting = False
         self._torn = False
@@ -443,6 +442,8 @@ class Segments:
             self._index(segment, now_ns, to_end=to_end)
         if self._writer is Writer.CHILD:
             self._segments[-1].size_bytes = os.fstat(self._descriptor).st_size
+            if not self.ended.is_set():
+                self._hold_ahead(self._segments[-1])
             self._keep_budget()
         self._sync()
 
@@ -483,6 +484,19 @@ class Segments:
                 return
         self._punch(live)
 
+    def _hold_ahead(self, live: Segment) -> None:
+        """Hold disk for what the child writes next; on a full disk make room for it, or ask the child to stop."""
+        if self._ahead.hold(self._descriptor, live.size_bytes):
+            return
+        self.stats.refused = os.strerror(errno.ENOSPC)
+        if self.rules.when_over is not WhenOver.DROP_OLDEST:
+            self._ask_to_stop()
+        elif len(self._segments) > 1:
+            self._drop_oldest(self._acknowledged())
+        else:
+            start = max(KEPT_HEAD_BYTES, live.punched_bytes)
+            self._give_up(live, start + (live.size_bytes - start) // 2, "the disk took no more")
+
     def _punch_delivered(self, live: Segment) -> None:
         """Give back what every sink has, RECLAIM_BYTES at a time at least."""
         if self.rules.reclaim is not Reclaim.DELIVERED:
@@ -498,12 +512,17 @@ class Segments:
         if self.rules.when_over is not WhenOver.DROP_OLDEST and acknowledged < until:
             self._ask_to_stop()
             until = acknowledged // KEPT_HEAD_BYTES * KEPT_HEAD_BYTES
+        self._give_up(live, until, "over the budget")
+
+    def _give_up(self, live: Segment, until: int, reason: str) -> None:
+        """Give up the newest segment up to ``until``; what some sink has not had is counted before."""
+        until = until // KEPT_HEAD_BYTES * KEPT_HEAD_BYTES
         start = max(KEPT_HEAD_BYTES, live.punched_bytes)
         if until <= start:
             return
-        lost_from = max(start, acknowledged)
+        lost_from = max(start, self._acknowledged() - live.base)
         if lost_from < until:
-            self.losses.add(Loss(time.time_ns(), live.base + lost_from, until - lost_from, "over the budget"))
+            self.losses.add(Loss(time.time_ns(), live.base + lost_from, until - lost_from, reason))
         self._punch_until(live, until)
 
     def _punch_until(self, live: Segment, until: int) -> None:
@@ -622,6 +641,7 @@ class Segments:
         for segment in itertools.chain(self._segments, self._forgotten):
             _close_index(segment)
         os.close(self._descriptor)
+        self._ahead.release(self.path)
         os.close(self._lock_file)
 
     # what is known
@@ -682,17 +702,6 @@ def lock(path: Path, *, tries: int = 1) -> int:
     raise UsageError(f"{path.parent.parent} is being captured into: choose another folder")
 
 
-def has_writers(descriptor: int) -> bool:
-    """Tell whether any process has the file open for writing; ``descriptor`` reads it. When in doubt, yes."""
-    try:
-        fcntl.fcntl(descriptor, _SET_SIGNAL, signal.SIGURG)  # which ends nobody, should a writer come just now
-        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-    except OSError:
-        return True
-    return False
-
-
 def sync_folder(folder: Path) -> None:
     """Bring the names in a folder to the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
@@ -700,15 +709,3 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def punch_hole(path: Path, start: int, size_bytes: int) -> None:
-    """Give the blocks of a range of a file back to the system; it reads as NULs from then on.
-
-    Raises:
-        OSError: the file system cannot do that.
-    """
-    libc = ctypes.CDLL(None, use_errno=True)
-    with path.open("r+b") as file:
-        if libc.fallocate(file.fileno(), _PUNCH, ctypes.c_int64(start), ctypes.c_int64(size_bytes)):
-            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from logflume.catalog import log_of_paths
 from logflume.errors import UsageError
 from logflume.ship.delivery import Delivery
-from logflume.ship.segments import has_writers
+from logflume.ship.holes import has_writers
 from logflume.sources.captured import SIDE, is_captured
 from logflume.sources.opening import is_inside
 
