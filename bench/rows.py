@@ -350,6 +350,12 @@ def ship_rates(log: Input) -> list[Contestant]:
     return [shipping(f"{OURS}, {rate} MB/s" if rate != "100" else OURS, "rate", rate, "5") for rate in RATES]
 
 
+def ship_stalled(log: Input) -> list[Contestant]:
+    """Return a child that writes ten million lines while no sink answers."""
+    del log
+    return [shipping(OURS, "stalled", "direct", "10000000"), shipping(PIPE, "stalled", "pipe", "10000000")]
+
+
 def reported_by(name: str, key: str) -> Callable[[Results, Input], float]:
     """Return what the driver of one contestant measured."""
 
@@ -535,6 +541,18 @@ ROWS = [
             Target("lost at 100 MB/s", "", reported("lost"), must=0),
             Target("doubled at 100 MB/s", "", reported("doubled"), must=0),
             Target("all there after the last line at 100 MB/s", "s", reported("behind_s"), must=None),
+        ],
+        whole=False,
+    ),
+    Row(
+        "ship-stalled",
+        "a child writes 10 M lines of 100 bytes, one write each, while three sinks take connections and never answer",
+        ship_stalled,
+        [
+            Target("direct: p99 of its writes", "ms", reported("p99_ms"), must=1),
+            Target("direct: p99.9", "ms", reported("p999_ms"), must=5),
+            Target("pipe: p99", "ms", reported_by(PIPE, "p99_ms"), must=1),
+            Target("pipe: p99.9", "ms", reported_by(PIPE, "p999_ms"), must=5),
         ],
         whole=False,
     ),

@@ -1,5 +1,7 @@
 """Bring what a command writes to a CloudWatch at 5 ms a call: ``ship.py lines WAY LINES``, ``ship.py rate MB_S S``.
 
+``ship.py stalled MODE LINES``: the same, captured that way, while every sink takes connections and never answers.
+
 WAY is ``logflume`` (``logflume run --sink``) or ``watchtower`` (a ``logging`` handler in a program that logs as many
 lines; in the environment of the peers). ``rate`` writes so much a second for so long, and counts what is lost or
 doubled.
@@ -12,6 +14,8 @@ import json
 import os
 import resource
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -127,11 +131,31 @@ def rate(folder: Path, mb_s: str, seconds: str, port: int) -> dict[str, float]:
     return {**found, **came, "written": written, "lost": written - came["lines"], "behind_s": behind_s}
 
 
+def stalled(folder: Path, mode: str, count: str) -> dict[str, float]:
+    """Let a command write while no sink answers; return what it saw of its writes."""
+    report = folder.with_suffix(".json")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        sinks = [f"http://127.0.0.1:{port}/", f"loki:http://127.0.0.1:{port}", f"otlp:http://127.0.0.1:{port}"]
+        words = [str(LOGFLUME), "run", "-q", "--dir", str(folder), "--capture", mode, "--drain", "0"]
+        options = [option for sink in sinks for option in ("--sink", sink)]
+        subprocess.run([*words, *options, "--", str(writer()), str(report), count], check=True)
+        with contextlib.suppress(OSError, ValueError):
+            os.kill(json.loads((folder / ".logflume" / "shipper.json").read_text())["pid"], signal.SIGKILL)
+    found: dict[str, float] = json.loads(report.read_text(encoding="utf-8"))
+    report.unlink()
+    return found
+
+
 def main() -> None:
     """Measure once."""
     what, first, second = sys.argv[1:4]
     BUILD.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=BUILD))
+    if what == "stalled":
+        print(json.dumps(stalled(folder, first, second)))
+        shutil.rmtree(folder)
+        return
     options = ["--count"] if what == "rate" else []
     with subprocess.Popen([sys.executable, STUB, DELAY_S, *options], stdout=subprocess.PIPE) as stub:
         assert stub.stdout is not None  # noqa: S101 - it is a pipe
