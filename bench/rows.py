@@ -378,6 +378,18 @@ def piped(results: Results, log: Input) -> float:
     return ratio(results[PIPE], results[PLAIN_FILE])
 
 
+def running_logs(log: Input) -> list[Contestant]:
+    """Return who reads a running pod's log, in Airflow's environment."""
+    del log
+    python, path = ROOT / ".venv-airflow" / "bin" / "python", ROOT / "bench" / "drivers" / "executor_logs.py"
+    missing = None if python.exists() else ".venv-airflow is not there (make airflow)"
+    kinds = {OURS: "logflume", AIRFLOW: "stock"}
+    return [
+        Contestant(name, [python, path, kind, "1000", "8", "100"], stdout="capture", missing=missing)
+        for name, kind in kinds.items()
+    ]
+
+
 def import_time(log: Input) -> list[Contestant]:
     """Return Python with and without us."""
     del log
@@ -697,6 +709,23 @@ ROWS = [
             Target("growth of the server's RSS", "MiB", reported("growth_mib"), must=32),
         ],
         data.SEED,
+        whole=False,
+    ),
+    Row(
+        "running-pods",
+        "1,000 reads of a running pod's log, 100 lines, from 8 threads of one process",
+        running_logs,
+        [
+            Target("processes left behind", "", reported("processes_left"), must=0),
+            Target("threads left behind", "", reported("threads_left"), must=0),
+            Target("files left open", "", reported("files_left"), must=0),
+            Target("memory that the first reads take for good", "MB", reported("mb_of_first"), must=None),
+            Target("memory that all other reads add", "MB", reported("mb_of_rest"), must=8),
+            Target("Airflow: memory that the first reads take", "MB", reported_by(AIRFLOW, "mb_of_first"), must=None),
+            Target("time", "s", reported("seconds"), must=None),
+            Target("Airflow: time", "s", reported_by(AIRFLOW, "seconds"), must=None),
+        ],
+        None,
         whole=False,
     ),
     Row(

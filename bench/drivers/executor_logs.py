@@ -40,6 +40,8 @@ with PodServer() as server:
     print(server.write_kubeconfig(sys.argv[1]), flush=True)
     sys.stdin.read()
 """
+OUT = os.dup(1)  # the result; what Airflow logs to standard output goes to standard error
+os.dup2(2, 1)
 TI = SimpleNamespace(
     dag_id="d", task_id="t", run_id="r", map_index=-1, try_number=1, state="running", hostname="pod-of-t", id="0190",
     executor=None, executor_config={}, queued_by_job_id=7, queue="default",
@@ -169,9 +171,12 @@ def _report(kind: str, reads: int, threads: int, provider: str | None) -> None:
         "lines": [first, seen],
         "reads": reads,
         "seconds": round(seconds, 2),
+        **{f"{what}_left": after[what] - before[what] for what in ("processes", "threads", "files")},
+        "mb_of_first": round(settled["rss_mb"] - before["rss_mb"], 1),
+        "mb_of_rest": round(after["rss_mb"] - settled["rss_mb"], 1),
         "executor_imported": "airflow.providers.cncf.kubernetes.executors.kubernetes_executor" in sys.modules,
     }
-    print(json.dumps(found))
+    os.write(OUT, f"{json.dumps(found)}\n".encode())
 
 
 if __name__ == "__main__":
