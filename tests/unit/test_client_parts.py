@@ -26,7 +26,7 @@ from logflume import (
 from logflume.client.address import base_of, is_address, log_path, parse_address
 from logflume.client.answers import Failure, failure_of_answer, failure_of_kind, unreachable
 from logflume.client.asking import Blocks, Hits, moment, params_of
-from logflume.client.patience import GIVE_UP_S, MAX_WAIT_S, Patience
+from logflume.client.patience import GIVE_UP_S, MAX_WAIT_S, NEVER_MET_S, Patience
 from logflume.client.secret import MAX_FILE_BYTES, Token
 
 if TYPE_CHECKING:
@@ -219,11 +219,14 @@ def test_a_connection_that_lasts_is_no_failure() -> None:
 
 
 def test_nobody_at_an_address_is_told_at_once() -> None:
-    """Unless somebody had answered there before."""
-    assert waits(Patience(), Clock()) == []
+    """Unless somebody had answered there before; one who takes connections and says nothing is tried for a moment."""
+    gone = unreachable(URL, "Connection refused", silent=True)
+    assert waits(Patience(), Clock(), gone) == []
     met = Patience()
     met.answered()
-    assert met.wait_s(LOST) > 0
+    assert met.wait_s(gone) > 0
+    clock = Clock()
+    assert 1 < sum(waits(Patience(clock=clock), clock)) <= NEVER_MET_S
 
 
 def test_what_the_server_asks_for_counts() -> None:

@@ -131,7 +131,7 @@ class Failure:
         error: what is raised when it is not tried again.
         again: whether it may be otherwise the next time.
         after_s: when the server wants to be asked again, if it said so.
-        silent: nobody answered; at a first try the address is wrong, most likely.
+        silent: nobody listens; at a first try the address is wrong, most likely.
     """
 
     error: LogflumeError
@@ -249,9 +249,9 @@ def _retry_after_s(text: str | None) -> float | None:
         return None
 
 
-def unreachable(address: str, reason: str) -> Failure:
-    """Return what it means that nobody answers."""
-    return Failure(ServerUnreachable(address, reason), again=True, silent=True)
+def unreachable(address: str, reason: str, *, silent: bool = False) -> Failure:
+    """Return what it means that nobody answers, or even listens."""
+    return Failure(ServerUnreachable(address, reason), again=True, silent=silent)
 
 
 def gap_of(told: Mapping[str, Any]) -> Gap:

@@ -36,6 +36,7 @@ MAX_ANSWER_BYTES = 64 * 1024 * 1024
 """Answers that are no streams are not longer."""
 
 JSON = "application/json"
+_NOBODY_LISTENS = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)
 _OK = 200
 
 
@@ -217,7 +218,7 @@ def failure_of_network(address: str, error: httpx.RequestError) -> Failure:
     """Return what an error of the network means."""
     if isinstance(error, httpx.UnsupportedProtocol | httpx.DecodingError):
         return Failure(ForeignServer(address, "its answer is damaged: it cannot be unpacked"), again=True)
-    return unreachable(address, _reason(error))
+    return unreachable(address, _reason(error), silent=isinstance(error, _NOBODY_LISTENS))
 
 
 def _reason(error: httpx.RequestError) -> str:

@@ -2,7 +2,8 @@
 
 Holds: waits double from FIRST_WAIT_S up to MAX_WAIT_S, each cut at random by up to half, so that many clients of one
        server do not come back at once; what the server asks for counts if it is more. After ``give_up_s`` without
-       getting on, the last failure is raised; an address at which nobody has answered yet is not tried again.
+       getting on, the last failure is raised; where nobody has answered yet after NEVER_MET_S, and at once where nobody
+       listens.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 FIRST_WAIT_S = 0.1
 MAX_WAIT_S = 10.0
 GIVE_UP_S = 60.0
+NEVER_MET_S = 5.0
 
 
 class Patience:
@@ -70,7 +72,9 @@ class Patience:
         wait_s: float = min(MAX_WAIT_S, FIRST_WAIT_S * 2 ** min(self._tries, 30)) * (1 - self._luck() / 2)
         if failure.after_s is not None:
             wait_s = max(wait_s, failure.after_s * (1 + self._luck() / 10))
-        if now_s + wait_s - self._failing_since_s > self._give_up_s:
+        is_met = self._met or failure.after_s is not None
+        give_up_s = self._give_up_s if is_met else min(self._give_up_s, NEVER_MET_S)
+        if now_s + wait_s - self._failing_since_s > give_up_s:
             raise failure.error
         self._tries += 1
         self._tried_s = now_s
