@@ -617,6 +617,20 @@ ROWS = [
         data.SEED,
     ),
     Row(
+        "client-stream",
+        "whole seed log over HTTP as text: `Client.stream`, which can go on after any cut, beside curl",
+        lambda log: [
+            driver("client.py", "client", *log.files),
+            driver("client.py", "curl", *log.files, name="curl"),
+        ],
+        [
+            Target("throughput", "MB/s", rate, must=400, higher_is_better=True),
+            Target("first byte", "ms", reported("first_byte_s", 1e3), must=30),
+            Target("times curl", "", times("curl"), must=2, hope=1.25),
+        ],
+        data.SEED,
+    ),
+    Row(
         "serve-poll",
         "poll over HTTP with a cursor when nothing is new",
         lambda log: [driver("serve.py", "poll", *log.files)],

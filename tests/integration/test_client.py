@@ -8,8 +8,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from logflume import AsyncClient, Client, LogflumeError, Output
+from logflume import (
+    AsyncClient,
+    Client,
+    CursorExpired,
+    LogflumeError,
+    LogNotFound,
+    NotAllowed,
+    Output,
+    ServerRefused,
+    ServerUnreachable,
+    SignInNeeded,
+    UsageError,
+)
 from logflume.client import patience
+from logflume.serve.tokens import TokenFile
 from tests.cutting import Cutting
 from tests.drive import merge_whole
 from tests.random_logs import Odd, random_log
@@ -225,3 +238,164 @@ def test_a_follow_of_nothing_new_misses_nothing(tmp_path: Path) -> None:
         eventually(lambda: reading.lines() == 7)
         reading.close()
     assert before + reading.read == log.written
+
+
+def test_a_download_comes_whole_through_any_cuts(server: Server) -> None:
+    """A source in parts where it was cut; the merged log from the start again, of which what had come is left out."""
+    source = (server.folder / "hard" / "attempt=1.log").read_bytes()
+    with Cutting(server.port, 6, lambda luck: luck.randrange(STEP_BYTES)) as between, Client(between.url) as client:
+        assert b"".join(client.raw("hard/attempt=1.log", source="attempt=1.log")) == source
+        assert between.cuts
+        between.cuts = 0
+        with client.raw("long.log") as whole:
+            assert b"".join(whole) == (server.folder / "long.log").read_bytes()
+    with Cutting(server.port, 7, lambda luck: luck.randrange(12_000_000)) as between, Client(between.url) as client:
+        assert b"".join(client.raw("hard/attempt=1.log")) == hard(server, Output.TEXT)
+
+
+def test_a_download_of_what_has_changed_is_not_patched_up(tmp_path: Path) -> None:
+    """Cut, and changed before the rest could be had: it is told, and no file is made of two."""
+    (tmp_path / "logs").mkdir()
+    log = tmp_path / "logs" / "big.log"
+    log.write_text("".join(line(n % 3600, f"row {n}") for n in range(60_000)))
+    with (
+        serving(log.parent, tmp_path / "cache") as running,
+        Cutting(running.port, 1, lambda _: 300_000) as between,
+        Client(between.url) as client,
+        client.raw("big.log") as download,
+    ):
+        next(download)
+        log.write_text(line(1, "another log"))
+        with pytest.raises(CursorExpired, match="has changed"):
+            list(download)
+
+
+def test_everything_else_can_be_asked_through_cuts(server: Server) -> None:
+    """Lists, counts, pages, rows, places and hits are those of the server."""
+    with Cutting(server.port, 8, lambda luck: luck.randrange(40_000)) as between, Client(between.url) as client:
+        assert [log["id"] for log in client.logs()] == [ATTEMPT, "empty.log", "hard/attempt=1.log", "long.log"]
+        assert [log["id"] for log in client.logs("l")] == ["long.log"]
+        eventually(lambda: client.meta("long.log")["lines"] == {"count": 3000, "exact": True})
+        pages = list(client.pages("long.log", limit=20, q="row 29"))
+        assert [row["event"] for page in pages for row in page["lines"]] == [
+            f"row {n}" for n in (29, *range(290, 300), *range(2900, 3000))
+        ]
+        assert client.rows("long.log", 7, 1)["rows"][0]["event"] == "row 7"
+        assert client.locate(ATTEMPT, error="next")["seq"] == 31
+        assert sum(map(sum, client.summary(ATTEMPT)["buckets"])) == 60
+        with client.search("long.log", q="row 29") as search:
+            assert [hit["seq"] for hit in search] == [29, *range(290, 300), *range(2900, 3000)]
+        assert (search.whole, search.seq, search.gaps) == (True, 3000, [])
+        assert [hit["seq"] for hit in client.search("long.log", q="row 29", limit=2)] == [29, 290]
+        assert between.cuts
+
+
+def test_the_async_client_asks_everything_too(server: Server) -> None:
+    """The same questions in an event loop; what is left early is closed."""
+
+    async def ask() -> None:
+        async with AsyncClient(server.url) as client:
+            assert [log["id"] async for log in client.logs("l")] == ["long.log"]
+            assert (await client.meta("long.log"))["id"] == "long.log"
+            assert [len(page["lines"]) async for page in client.pages("long.log", limit=2000)] == [2000, 1000]
+            assert (await client.rows("long.log", 7, 1))["rows"][0]["event"] == "row 7"
+            assert (await client.locate("long.log", seq=3))["seq"] == 3
+            assert (await client.summary(ATTEMPT, 1))["levels"]
+            async with client.search("long.log", q="row 299") as search:
+                assert (await anext(search))["seq"] == 299
+            async with client.raw("long.log") as download:
+                data = b"".join([block async for block in download])
+            assert data == (server.folder / "long.log").read_bytes()
+            async with client.stream("hard/attempt=1.log", follow=True) as stream:
+                async for _ in stream:
+                    break
+            with pytest.raises(LogNotFound):
+                await client.meta("lonk.log")
+
+    asyncio.run(ask())
+
+
+def test_errors_are_those_of_the_tree(server: Server) -> None:
+    """With what programs need to know."""
+    with Client(server.url) as client:
+        with pytest.raises(LogNotFound) as missing:
+            next(client.stream("lonk.log"))
+        assert missing.value.near == ("long.log",)
+        for wrong in ({"regex": "a(b"}, {"after": "1.x.y"}, {"source": "nobody"}, {"time_format": "%Q"}):
+            with pytest.raises(UsageError):
+                next(client.stream("long.log", **wrong))  # type: ignore[arg-type]  # of several types
+        stream = client.stream("long.log")
+        next(stream)
+    with pytest.raises(UsageError, match="closed"):
+        list(client.logs())
+    with pytest.raises(ServerUnreachable, match="refused"):
+        list(Client("http://127.0.0.1:1").logs())
+
+
+def test_who_gives_up_tells_where_to_go_on(server: Server) -> None:
+    """When the server stays away, the error has the cursor, and with it the rest comes later."""
+    with (
+        Cutting(server.port, 1, lambda _: 700_000) as between,
+        Client(between.url, give_up_s=0.2) as client,
+        client.stream("hard/attempt=1.log", output=Output.TEXT) as stream,
+    ):
+        first = [next(stream)]
+        between.upstream = 1
+        with pytest.raises(ServerUnreachable) as gone:
+            first += stream
+    with Client(server.url) as client:
+        rest = client.stream("hard/attempt=1.log", output=Output.TEXT, after=gone.value.cursor)
+        assert b"".join([*first, *rest]) == hard(server, Output.TEXT)
+
+
+def test_a_busy_server_is_waited_for(tmp_path: Path) -> None:
+    """429 is no error until patience ends; why one waits is told."""
+    folder = made(tmp_path / "logs")
+    said: list[str] = []
+    with serving(folder, tmp_path / "cache", "--max-followers", "1") as busy, Client(busy.url) as client:
+        first = client.stream("empty.log", follow=True)
+        Reading(first).start()
+        eventually(lambda: first.cursor)
+
+        def make_room(error: LogflumeError, wait_s: float) -> None:
+            assert isinstance(error, ServerRefused)
+            assert (error.status, error.type) == (429, "too-many")
+            assert wait_s >= (error.retry_after_s or 0)
+            said.append(error.detail)
+            first.close()
+
+        with (
+            Client(busy.url, on_wait=make_room) as other,
+            other.stream("long.log", output=Output.TEXT, follow=True) as second,
+        ):
+            assert next(second)
+    assert said
+
+
+def test_a_token_that_is_replaced_is_read_again(tmp_path: Path) -> None:
+    """A follow outlives the token it began with; without another one it ends with an error that does not show it."""
+    folder = made(tmp_path / "logs")
+    tokens = TokenFile(tmp_path / "tokens")
+    file = tmp_path / "token"
+    file.write_text(tokens.create("one", ["*"]))
+    with (
+        serving(folder, tmp_path / "cache", "--tokens-file", str(tmp_path / "tokens")) as guarded,
+        Client(guarded.url, token_file=file) as client,
+    ):
+        assert client.meta("long.log")["id"] == "long.log"
+        tokens.revoke("one")
+        old = file.read_text()
+        file.write_text(tokens.create("two", ["dag"]))
+
+        def is_the_other() -> bool:
+            try:
+                client.meta("long.log")
+            except NotAllowed:  # and not that one has to sign in
+                return True
+            return False
+
+        eventually(is_the_other)
+        assert client.meta(ATTEMPT)["id"] == ATTEMPT
+        with Client(guarded.url, token=old) as stranger, pytest.raises(SignInNeeded) as refused:
+            stranger.meta(ATTEMPT)
+        assert old not in repr(refused.value) + str(refused.value.__dict__)

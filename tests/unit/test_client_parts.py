@@ -316,10 +316,10 @@ def test_lines_wait_for_their_cursor() -> None:
     """What has no cursor yet is forgotten by a cut, and counts go on."""
     asking = Blocks(URL, "x.log", [], output=Output.TEXT, tail=5, limit=10)
     assert ("tail", "5") in asking.params()
-    asking.began()
+    asking.began({})
     assert list(asking.feed(frames.lines_told(b"a\n") + cursor(1) + frames.lines_told(b"lost\n"))) == [b"a\n"]
     assert dict(asking.params()) == {"output": "text", "after": "1.1", "limit": "9"}
-    asking.began()
+    asking.began({})
     given = list(asking.feed(frames.lines_told(b"b\n") + cursor(1) + frames.told(frames.END, {"lines": 1})))
     assert (given, asking.lines, asking.ended) == ([b"b\n"], 2, True)
 
@@ -358,11 +358,11 @@ def test_a_search_goes_on_and_repeats_no_hit() -> None:
     """After a cut the same answer is asked for again, and hits that came are left out; after an end the next one."""
     asking = Hits(URL, "x.log", [("q", "a")], limit=4)
     assert [each["seq"] for each in asking.feed(hit(3) + hit(5)[:4])] == [3]
-    asking.began()
+    asking.began({})
     assert [each["seq"] for each in asking.feed(hit(3) + hit(5) + done(9, "1.x"))] == [5]
     assert (asking.complete, asking.ended) == (True, False)
     assert dict(asking.params()) == {"q": "a", "after": "1.x", "seq": "9", "limit": "2"}
-    asking.began()
+    asking.began({})
     assert [each["seq"] for each in asking.feed(hit(12) + done(20, None))] == [12]
     assert (asking.ended, asking.whole, asking.hits, asking.bytes_read, asking.seq) == (True, True, 3, 20, 20)
 

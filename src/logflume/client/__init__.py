@@ -11,12 +11,14 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from logflume.client.aio import AsyncClient, AsyncStream
+    from logflume.client.aio import AsyncClient, AsyncRaw, AsyncSearch, AsyncStream
     from logflume.client.answers import Hit, LogEntry, Meta, Page, Place, Rows, Summary
-    from logflume.client.sync import Client, Stream
+    from logflume.client.sync import Client, Raw, Search, Stream
 
 __all__ = [
     "AsyncClient",
+    "AsyncRaw",
+    "AsyncSearch",
     "AsyncStream",
     "Client",
     "Hit",
@@ -24,15 +26,17 @@ __all__ = [
     "Meta",
     "Page",
     "Place",
+    "Raw",
     "Rows",
+    "Search",
     "Stream",
     "Summary",
 ]
 
 _HOME = {
-    "logflume.client.aio": ("AsyncClient", "AsyncStream"),
+    "logflume.client.aio": ("AsyncClient", "AsyncRaw", "AsyncSearch", "AsyncStream"),
     "logflume.client.answers": ("Hit", "LogEntry", "Meta", "Page", "Place", "Rows", "Summary"),
-    "logflume.client.sync": ("Client", "Stream"),
+    "logflume.client.sync": ("Client", "Raw", "Search", "Stream"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 from logflume import frames
 from logflume.client.address import log_path
 from logflume.client.answers import Hit, failure_of_problem, gap_of
-from logflume.errors import ForeignServer, UsageError
+from logflume.errors import CursorExpired, ForeignServer, UsageError
 from logflume.moments import parse_moment, show_moment
 from logflume.records import Level, Output
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from logflume.client.answers import Failure
     from logflume.records import Gap
@@ -62,8 +62,20 @@ class Asking(Protocol, Generic[T_co]):
         """Return what to ask now, for all that has not come."""
         ...
 
-    def began(self) -> None:
-        """Note that an answer begins."""
+    def headers(self) -> dict[str, str]:
+        """Return what is to be sent beside the parameters."""
+        ...
+
+    def began(self, headers: Mapping[str, str]) -> None:
+        """Note that an answer begins.
+
+        Raises:
+            LogflumeError: it cannot be gone on with.
+        """
+        ...
+
+    def finished(self) -> None:
+        """Note that an answer ended as HTTP wants it."""
         ...
 
     def feed(self, data: bytes) -> Iterator[T_co]:
@@ -123,7 +135,18 @@ def params_of(**given: object) -> Params:
     return found
 
 
-class Blocks:
+class _Question:
+    """What most of them do."""
+
+    def headers(self) -> dict[str, str]:
+        """Send nothing more."""
+        return {}
+
+    def finished(self) -> None:
+        """Trust what the server itself says of an end, not that of HTTP."""
+
+
+class Blocks(_Question):
     """A log as blocks of whole lines.
 
     Attributes:
@@ -177,8 +200,9 @@ class Blocks:
             records=None if self._max_records is None else self._max_records - self.records,
         )
 
-    def began(self) -> None:
+    def began(self, headers: Mapping[str, str]) -> None:
         """Forget what had come of an earlier answer, and was not given out."""
+        del headers
         self._decoder = frames.Decoder()
         self._given_before = (self.lines, self.records)
         self._forget_step()
@@ -238,7 +262,7 @@ class Blocks:
         return self.cursor
 
 
-class Hits:
+class Hits(_Question):
     """The hits of a search: as many answers as it takes, one after the other.
 
     Attributes:
@@ -272,8 +296,9 @@ class Hits:
         again = params_of(after=self.cursor, seq=self._from_seq) if self.cursor is not None else []
         return self._fixed + again + params_of(limit=left)
 
-    def began(self) -> None:
+    def began(self, headers: Mapping[str, str]) -> None:
         """Forget the rest of an earlier answer."""
+        del headers
         self._rest = b""
         self.complete = False
 
@@ -319,3 +344,67 @@ class Hits:
     def place(self) -> object:
         """Return how far it is."""
         return (self.seq, self.hits)
+
+
+class Download:
+    """A source, or the whole log as text, byte for byte as it was when the download began.
+
+    After a cut the rest is asked for, where the server can give parts; else all of it, of which what had come is left
+    out. Either only if nothing has changed: the server's ETag tells.
+    """
+
+    accept = "text/plain"
+    follow = False
+    cursor = None
+
+    def __init__(self, address: str, log_id: str, params: Params) -> None:
+        self.address = address
+        self.path = log_path(log_id, "raw")
+        self.ended = self.complete = False
+        self.bytes_read = 0
+        self._params = params
+        self._etag: str | None = None
+        self._in_parts = False
+        self._skip = 0
+
+    def params(self) -> Params:
+        """Return what to ask."""
+        return self._params
+
+    def headers(self) -> dict[str, str]:
+        """Ask for what has not come."""
+        if not self.bytes_read or not self._in_parts or self._etag is None:
+            return {}
+        return {"Range": f"bytes={self.bytes_read}-", "If-Range": self._etag}
+
+    def began(self, headers: Mapping[str, str]) -> None:
+        """See whether it is the same, and where it begins.
+
+        Raises:
+            CursorExpired: it has changed.
+            ForeignServer: it is another part.
+        """
+        part = headers.get("content-range")
+        if not self.bytes_read:
+            self._etag, self._in_parts = headers.get("etag"), headers.get("accept-ranges") == "bytes"
+        elif self._etag is None or headers.get("etag") != self._etag:
+            raise CursorExpired("the log has changed since this download began: begin again, or use stream()")
+        if part is not None and not part.startswith(f"bytes {self.bytes_read}-"):
+            raise ForeignServer(self.address, "its answer is damaged: it is another part of the download")
+        self._skip = self.bytes_read if part is None else 0
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield what had not come before."""
+        new = data[self._skip :]
+        self._skip -= len(data) - len(new)
+        self.bytes_read += len(new)
+        if new:
+            yield new
+
+    def finished(self) -> None:
+        """Note that all has come."""
+        self.ended = self.complete = True
+
+    def place(self) -> object:
+        """Return how much has come."""
+        return self.bytes_read

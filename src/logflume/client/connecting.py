@@ -37,7 +37,7 @@ MAX_ANSWER_BYTES = 64 * 1024 * 1024
 
 JSON = "application/json"
 _NOBODY_LISTENS = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)
-_OK = 200
+_OK = frozenset((200, 206))
 
 
 class Which(TypedDict, total=False):
@@ -211,7 +211,7 @@ def refused(address: str, answer: httpx.Response, body: bytes) -> BrokenAnswer:
 
 def is_ok(answer: httpx.Response) -> bool:
     """Tell whether it was answered."""
-    return answer.status_code == _OK
+    return answer.status_code in _OK
 
 
 def failure_of_network(address: str, error: httpx.RequestError) -> Failure:
