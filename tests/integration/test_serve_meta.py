@@ -100,6 +100,13 @@ def test_waiting_ends_when_the_log_is_gone(own: Server) -> None:
     assert own.get("logs/long.log").status_code == 404
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+def test_head_of_what_is_for_operators(own: Server, path: str) -> None:
+    """As with GET, without the body."""
+    answer = httpx.head(own.url + path, timeout=DEADLINE_S)
+    assert (answer.status_code, answer.content) == (200, b"")
+
+
 def test_who_leaves_waits_no_more(own: Server) -> None:
     """The place of one who has gone is free again."""
     version = settled(own)["version"]
@@ -125,6 +132,8 @@ def test_the_oldest_cursor_that_works(own: Server) -> None:
     assert answer.status_code == 410
     again = own.get(f"{ATTEMPT}/stream", {"after": answer.json()["oldest"]}, as_json)
     assert [each["event"] for each in again.json()["lines"]] == ["other file"]
+    rows = own.get(f"{ATTEMPT}/rows", {"after": after})
+    assert (rows.status_code, rows.json()["oldest"]) == (410, answer.json()["oldest"])
 
 
 def test_text_that_lost_something_has_no_end(tmp_path: Path) -> None:

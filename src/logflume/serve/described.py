@@ -90,7 +90,10 @@ _ANSWERS = {
         {Media.TEXT.value: None, **dict.fromkeys(kind for kind, _ in PACKED.values())}, (403, 404, 416, 429), (206, 304)
     ),
     f"{_LOG}/search": _Answers({Media.NDJSON.value: None}, (403, 404, 410, 429)),
-    f"{_LOG}/rows": _Answers(_json(_object(rows=_LIST, lines=_LINES)), (403, 404, 410)),
+    f"{_LOG}/pages": _Answers({Media.NDJSON.value: None}, (403, 404, 410, 429)),
+    f"{_LOG}/rows": _Answers(
+        {Media.JSON.value: _object(rows=_LIST, lines=_LINES), Media.TEXT.value: None}, (403, 404, 410, 429)
+    ),
     f"{_LOG}/locate": _Answers(_json(_object(seq=_or_null(_WHOLE), after=_or_null(_TEXT), index=_THING)), (403, 404)),
     f"{_LOG}/summary": _Answers(_json(_object(levels=_LIST, buckets=_LIST, index=_THING)), (403, 404)),
     f"{_LOG}/outline": _Answers(_json(_object(groups=_LIST, after=_or_null(_WHOLE), index=_THING)), (403, 404)),

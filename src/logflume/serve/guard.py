@@ -70,13 +70,13 @@ class Guard:
         app.include_router(signin_router(self.gate))
         app.include_router(pages_router(self.gate))
         self.install_answers(app)
-        app.add_api_route("/readyz", self._readyz, methods=["GET"], tags=["operations"])
+        app.add_api_route("/readyz", self._readyz, methods=["GET", "HEAD"], tags=["operations"])
         if self._settings.metrics != "off":
             needed = [Depends(self.gate.caller)] if self._settings.metrics == "callers" else []
             app.add_api_route(
                 "/metrics",
                 self._metrics,
-                methods=["GET"],
+                methods=["GET", "HEAD"],
                 tags=["operations"],
                 dependencies=needed,
                 response_class=Response,

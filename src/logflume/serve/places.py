@@ -26,6 +26,7 @@ from logflume.serve.asked import LogId, guard_of, shelf_of
 from logflume.serve.limits import Use
 from logflume.serve.problems import RETRY_S, Problem
 from logflume.serve.query import MAX_LIMIT, WantedFilters, moment
+from logflume.serve.reading import naming_oldest
 from logflume.window import Choice, Record, Window, read_after, read_backward, read_forward, read_last
 
 if TYPE_CHECKING:
@@ -121,6 +122,7 @@ class _Looking:
 
     def __init__(self, shelf: Shelf, log: Log, filters: Filters, n: int) -> None:
         self._index = shelf.index(log)
+        self._key = shelf.key
         self._log = log
         self._choice = filters.choice(log)
         self._is_filtered = filters.chooses_records() or bool(filters.sources)
@@ -147,7 +149,8 @@ class _Looking:
         self._exact = False
         sources = self._log.sources()
         self._from = line_expected(self._index, cursor, sources)
-        self._window = read_after(sources, Place(cursor, 0, self._from), self._n, self._choice)
+        with naming_oldest(self._log, cursor, self._key):
+            self._window = read_after(sources, Place(cursor, 0, self._from), self._n, self._choice)
 
     def before(self, seq: int) -> None:
         """Show the last rows before a line."""
@@ -390,8 +393,9 @@ def outline(
     shelf = shelf_of(request)
     log = shelf.find(log_id)
     index = shelf.index(log)
-    groups, end_line = index.groups()
-    names = [source.name for source in index.covered.sources]
+    covered = index.covered
+    groups, end_line = covered.groups()
+    names = [source.name for source in covered.sources]
     if at is not None:
         found = [group for group in groups if group.first <= at <= group.last]
     else:

@@ -13,6 +13,7 @@ breaks off, and ``{"logflume": {"time": "…"}}`` when nothing has come for a wh
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from dataclasses import asdict, dataclass, replace
@@ -134,13 +135,8 @@ class Reading:
         self._wanted = wanted
         self._told = 0
         self._unmarked_bytes = 0
-        try:
+        with naming_oldest(wanted.log, wanted.after, wanted.key):
             self._open(wanted, wanted.log.sources())
-        except CursorExpired as expired:
-            if wanted.after is not None:
-                left = still_there(wanted.log.sources(), wanted.after)
-                expired.oldest = left.token(key=wanted.key, log_id=wanted.log.id) if left.marks else None
-            raise
 
     def _open(self, wanted: Wanted, sources: list[Source]) -> None:
         start, self._skip = _start(wanted, sources)
@@ -307,6 +303,22 @@ class Reading:
         for gap in gaps[self._told : MAX_GAPS_TOLD]:
             yield gap_told(self._wanted.media, gap)
         self._told = len(gaps)
+
+
+@contextlib.contextmanager
+def naming_oldest(log: Log, after: Cursor | None, key: bytes) -> Iterator[None]:
+    """Let an expired cursor tell the oldest one that works instead of it.
+
+    Raises:
+        CursorExpired: it has, and now says so.
+    """
+    try:
+        yield
+    except CursorExpired as expired:
+        if after is not None:
+            left = still_there(log.sources(), after)
+            expired.oldest = left.token(key=key, log_id=log.id) if left.marks else None
+        raise
 
 
 def gap_told(media: Media, gap: Gap) -> bytes:

@@ -62,7 +62,7 @@ def signin_router(gate: Gate) -> APIRouter:
     if gate.cookies is None:
         return router
     pages = _Pages(gate, gate.cookies)
-    router.add_api_route("/sign-in", pages.show, methods=["GET"], response_class=HTMLResponse)
+    router.add_api_route("/sign-in", pages.show, methods=["GET", "HEAD"], response_class=HTMLResponse)
     router.add_api_route("/sign-in", pages.sign_in, methods=["POST"], response_class=HTMLResponse)
     router.add_api_route("/sign-out", pages.sign_out, methods=["POST"], response_class=HTMLResponse)
     return router
