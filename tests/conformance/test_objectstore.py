@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import zlib
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -165,6 +166,8 @@ def test_sink(base: str, tmp_path: Path, compress: str) -> None:
 
 def test_a_capture_is_read_back_and_goes_on(base: str, tmp_path: Path) -> None:
     """What is captured is in the store, in parts; a second delivery goes on, and one begun anew doubles nothing."""
+    import obstore
+
     folder = tmp_path / "kept"
     segments = Segments(folder, "out.log")
     segments.append(CONTENT[:700_800])
@@ -178,6 +181,9 @@ def test_a_capture_is_read_back_and_goes_on(base: str, tmp_path: Path) -> None:
     assert read(source) == (CONTENT, [])
     pieces = source.list_pieces()
     assert len(pieces) >= 5
+    manifest_path = f"{pieces[0].part.run}/manifest.json"
+    manifest = json.loads(bytes(obstore.get(open_store(f"{base}/out.log"), manifest_path).bytes()))
+    assert (manifest["run"], manifest["end"]) == (pieces[0].part.run, len(CONTENT))
     for path in (folder / ".logflume" / "cursors").glob("*.cursor"):
         path.unlink()
     assert ship(folder, [chosen(base, folder, part_bytes=300_000)])[0].done

@@ -24,7 +24,7 @@ from logflume.ship.feed import Bases, Feed, Known
 from logflume.ship.lines import MAX_LINE_BYTES, WholeLines
 from logflume.ship.requests import TAKEN, Requests
 from logflume.ship.segments import Rules, Segments, Writer
-from logflume.ship.senders import MAX_DELAY_S
+from logflume.ship.senders import MAX_DELAY_S, MAX_IN_FLIGHT, Pace
 from logflume.ship.shipper import MAX_SINKS, ship
 from logflume.sources.captured import SIDE
 from logflume.sources.local import LocalSource
@@ -464,3 +464,14 @@ def test_what_was_read_before_the_index_told_of_it_is_not_compared(tmp_path: Pat
             file.write(chunks.Entry(end, 0, zlib.crc32(data[start:end]) + wrong).pack())
     assert list(known.iter_damage(150, data[150:250])) == []
     assert list(known.iter_damage(250, data[250:500])) == [chunks.Damage(300, 400)]
+
+
+def test_no_more_is_sent_in_a_second_than_is_allowed(tmp_path: Path) -> None:
+    """Requests begin so much later that the bytes of each second stay within the limit; without one nothing waits."""
+    now_s = [100.0]
+    pace = Pace(4, 1000, lambda: now_s[0])
+    assert [pace.reserve(500) for _ in range(4)] == [0.0, 0.5, 1.0, 1.5]
+    now_s[0] += 10
+    assert pace.reserve(500) == 0.0
+    assert [Pace(4, None, lambda: 0.0).reserve(10**9) for _ in range(2)] == [0.0, 0.0]
+    assert Pace(1000, None, lambda: 0.0).in_flight == MAX_IN_FLIGHT

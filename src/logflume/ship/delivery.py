@@ -16,6 +16,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from logflume.abc import BLOCK_BYTES
 from logflume.ship.cursors import Cursor
 from logflume.ship.feed import Bases, Feed
 from logflume.ship.lane import Lane
@@ -188,7 +189,9 @@ class Delivery(threading.Thread):
                 lane.add(batch)
                 self._note_stages()
             read = batch is not None
-            packed = lane.take(everything=lane.waited_s >= self._sink.linger_s or (last and not read))
+            more = batch is not None and len(batch.block) >= BLOCK_BYTES // 2  # a full request needs no patience
+            overdue = lane.waited_s >= self._sink.linger_s and not more
+            packed = lane.take(everything=overdue or (last and not read))
         if packed is not None:
             lane.sent(packed, self._senders.submit)
         return read or packed is not None

@@ -91,7 +91,7 @@ class CloudWatchSink(Requests):
             raise UsageError(f"retention_days is one of {', '.join(map(str, _DAYS))}")
         self._options = options
         self._group, self._named = origin.fill(options.group), origin.fill(options.stream)
-        self.name = origin.name or f"cloudwatch:{self._group}:{self._named}"
+        self.name = origin.name or f"cloudwatch:{options.group}:{options.stream}"  # the same on another host
         self.in_flight = options.in_flight
         self.linger_s = options.linger_s
         self.max_bytes_per_s = options.max_bytes_per_s

@@ -64,7 +64,7 @@ class RedisSink(Requests):
         """Open nothing yet."""
         self._options, self._folder = options, origin.folder
         self._key = origin.fill(options.key)
-        self.name = origin.name or f"redis:{_without_secrets(options.url)}:{self._key}"
+        self.name = origin.name or f"{_without_secrets(options.url)}#{options.key}"
         self.linger_s, self.max_bytes_per_s = options.linger_s, options.max_bytes_per_s
         self._client: Any = None
         self._unsure: set[str] = set()
