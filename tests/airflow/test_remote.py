@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
 from contextlib import ExitStack
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -272,3 +273,41 @@ def test_an_older_try_is_read_with_a_row_of_its_own(monkeypatch: pytest.MonkeyPa
 
     read(monkeypatch, Store(), ti=SimpleNamespace(**{**vars(TI), "try_number": 3}), number=2)
     assert seen == [2]
+
+
+def test_the_row_of_an_older_try_is_that_of_its_history(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the database has the older try its own row is used, with its own host; else the present one."""
+    from airflow.models.taskinstancehistory import TaskInstanceHistory
+    from sqlalchemy import create_engine, insert
+    from sqlalchemy.orm import Session
+    from sqlalchemy.pool import StaticPool
+
+    table = TaskInstanceHistory.__table__
+    engine = create_engine("sqlite://", poolclass=StaticPool)
+    table.create(engine)
+    key = {"dag_id": "d", "task_id": "t", "run_id": "r", "map_index": -1}
+    needed = {"pool": "default_pool", "pool_slots": 1, "state": "failed", "task_display_name": "t"}
+    (primary,) = (column.name for column in table.primary_key)
+    with Session(engine) as session:
+        row = {**key, **needed, primary: uuid.uuid4(), "try_number": 1, "hostname": "first-host"}
+        session.execute(insert(table).values(**row))
+        session.commit()
+    monkeypatch.setattr("airflow.utils.session.create_session", lambda: Session(engine))
+    ti = SimpleNamespace(**{**vars(TI), "try_number": 3, "hostname": "third-host"})
+    found = {number: remote.row_of(ti, number) for number in (1, 2, 3)}
+    assert [(row.try_number, row.hostname) for row in found.values()] == [
+        (1, "first-host"),
+        (2, "third-host"),
+        (3, "third-host"),
+    ]
+    engine.dispose()
+
+
+def test_without_a_database_an_older_try_is_read_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database that goes away does not hide a log that lies elsewhere."""
+
+    def away() -> None:
+        raise ConnectionError("the database is away")
+
+    monkeypatch.setattr("airflow.utils.session.create_session", away)
+    assert remote.row_of(SimpleNamespace(**{**vars(TI), "try_number": 3}), 1).try_number == 1

@@ -84,3 +84,16 @@ def test_what_is_wrong_is_said(server: PodServer, config: str, address: str, say
     assert says in done.err
     assert "Traceback" not in done.err
     assert done.code == 2
+
+
+def test_the_doctor_says_why_a_pod_has_no_log(server: PodServer, config: str) -> None:
+    """``logflume doctor`` tells what the cluster says of each container, and what to do."""
+    pod = server.add_pod("task", containers=["base", "sidecar"])
+    pod.log.write(b"line\n")
+    pod.containers["sidecar"].wait("ImagePullBackOff", "Back-off pulling image")
+    done = run("doctor", "k8s://default/task", KUBECONFIG=config)
+    assert "ok       default/task/base" in done.text
+    assert "problem  default/task/sidecar: not-started: The image example/task:1 cannot be pulled" in done.text
+    assert "pull secret" in done.text
+    wrong = run("doctor", "k8s://default", KUBECONFIG=config)
+    assert "a pod's address is k8s://" in wrong.text

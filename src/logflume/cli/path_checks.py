@@ -14,7 +14,7 @@ import time
 from typing import TYPE_CHECKING
 
 from logflume.cli.findings import Finding, note, ok, owner_and_mode, problem, this_user
-from logflume.cli.paths import GivenLog, gap_of_missing, is_missing
+from logflume.cli.paths import GivenLog, gap_of_missing, is_elsewhere, is_missing
 from logflume.cli.stream import stream_of
 from logflume.cli.times import Times, read_times
 from logflume.errors import UsageError
@@ -48,6 +48,8 @@ def iter_path_findings(path: str, how: How) -> Iterator[Finding]:
     """Look at one path of a command line and at what it holds."""
     if stream_of(path):
         yield note(path, "a stream can be read once, and the doctor does not")
+    elif is_elsewhere(path):
+        yield from _sources(path, how)
     elif found := _obstacle(path):
         yield found
     elif is_missing(path):
@@ -86,11 +88,11 @@ def _sources(path: str, how: How) -> Iterator[Finding]:
     try:
         sources = GivenLog([path]).first_sources()
     except UsageError as error:
-        yield problem(path, str(error), "Name a folder further down.")
+        yield problem(path, str(error), "Check the address." if is_elsewhere(path) else "Name a folder further down.")
         return
     if not sources:
         yield problem(path, "holds no file", "Check that this is where the program writes its logs.")
-    folder = path if os.path.isdir(path) else os.path.dirname(path)
+    folder = path if os.path.isdir(path) else "" if is_elsewhere(path) else os.path.dirname(path)
     for source in sources[:MAX_SOURCES]:
         yield from _source(os.path.join(folder, source.name), source, how)
     if len(sources) > MAX_SOURCES:

@@ -55,7 +55,7 @@ class GivenLog:
         self.streams = [stream for stream in found.values() if stream is not None]
         self._objects = [ObjectSource(path) for path in paths if is_address(path)]
         self._pods = [_pod_log(path, follow=wait_for_missing) for path in paths if path.startswith(POD)]
-        files = [path for path, stream in found.items() if stream is None and not _is_elsewhere(path)]
+        files = [path for path, stream in found.items() if stream is None and not is_elsewhere(path)]
         self.missing = [] if wait_for_missing else [gap_of_missing(path) for path in files if is_missing(path)]
         absent = {gap.source for gap in self.missing}
         files = [path for path in files if path not in absent]
@@ -96,7 +96,8 @@ class GivenLog:
         return not self._patterns or any(fnmatch.fnmatchcase(name, pattern) for pattern in self._patterns)
 
 
-def _is_elsewhere(path: str) -> bool:
+def is_elsewhere(path: str) -> bool:
+    """Tell whether a path is the address of something that is no file here."""
     return is_address(path) or path.startswith(POD)
 
 
