@@ -646,6 +646,25 @@ def test_no_token_is_told(server: PodServer, tmp_path: Path) -> None:
     assert "very-secret" not in str(gap_of(source_of(cluster, pod)))
 
 
+def test_credentials_that_cannot_be_renewed_are_a_gap(server: PodServer, require: Require) -> None:
+    """A plugin or mounted token that fails later is told as such, without what it said: that may hold a secret."""
+    require("kubernetes")
+    from kubernetes import client, config
+
+    def renew(_: object) -> None:
+        raise config.ConfigException("exec: very-secret")
+
+    pod = server.add_pod("task")
+    configuration = client.Configuration()
+    configuration.host = server.url
+    configuration.api_key = {"authorization": "Bearer old"}
+    configuration.refresh_api_key_hook = renew
+    gap = gap_of(source_of(Cluster.of_client(client.ApiClient(configuration)), pod))
+    assert gap.reason is GapReason.UNREADABLE
+    assert "cannot be renewed: ConfigException" in gap.detail
+    assert "very-secret" not in str(gap)
+
+
 # places
 
 

@@ -171,7 +171,7 @@ class Cluster:
 
     def _headers(self, client: Any) -> dict[str, str]:  # noqa: ANN401 - the official client has no types
         headers = {"Accept": "application/json, */*", "Connection": "close", **client.default_headers}
-        for setting in client.configuration.auth_settings().values():
+        for setting in _credentials(client).values():
             if setting["in"] == "header" and setting["value"]:
                 headers[setting["key"]] = setting["value"]
         return headers
@@ -262,7 +262,18 @@ def _api_client(client: Any) -> Any:  # noqa: ANN401 - as above
     return getattr(client, "api_client", client)
 
 
-def _refusal(stream: ApiStream, response: Any) -> ApiRefused | ApiBroken:  # noqa: ANN401 - as above
+def _credentials(client: Any) -> dict[str, Any]:  # noqa: ANN401 - as above
+    """Return how to authenticate now; a plugin or a mounted file may have to renew it first."""
+    from kubernetes.config import ConfigException
+
+    try:
+        settings: dict[str, Any] = client.configuration.auth_settings()
+    except (ConfigException, OSError) as error:
+        raise ApiBroken(f"its credentials cannot be renewed: {type(error).__name__}") from None
+    return settings
+
+
+def _refusal(stream: ApiStream, response: Any) -> ApiRefused:  # noqa: ANN401 - as above
     with stream:
         try:
             body = stream.read_all(_ERROR_BYTES)
