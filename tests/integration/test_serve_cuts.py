@@ -73,16 +73,6 @@ def cut_many(server: Server, seed: int) -> None:
         each.join()
 
 
-def threads(server: Server) -> set[str]:
-    """Return the threads that read for somebody; those of the event loop's own pools stay."""
-    names = set()
-    for task in Path(f"/proc/{server.process.pid}/task").iterdir():
-        with contextlib.suppress(OSError):
-            name = (task / "comm").read_text().strip()
-            names |= {f"{name} {task.name}"} if name.startswith("logflume-") else set()
-    return names
-
-
 def bytes_read(server: Server) -> int:
     """Return what its process has read so far, of files and sockets."""
     return int(Path(f"/proc/{server.process.pid}/io").read_text().split()[1])
@@ -107,11 +97,11 @@ def test_nothing_is_left_of_who_leaves(server: Server) -> None:
     """Descriptors, threads, files without a name and places among the readers: all are given back, and reading ends."""
     cut_many(server, 1)
     eventually(lambda: not in_use(server))
-    before, files = server.descriptors(), temporary(server)
+    before, threads, files = server.descriptors(), server.threads(), temporary(server)
     cut_many(server, 2)
     eventually(lambda: not in_use(server))
     eventually(lambda: server.descriptors() <= before)
-    eventually(lambda: not [name for name in threads(server) if not name.startswith("logflume-acces")])
+    eventually(lambda: server.threads() <= threads)
     assert temporary(server) == files
 
 
