@@ -46,7 +46,8 @@ CUTS = int(os.environ.get("CUTS", "10000"))
 WARM = 500
 CUTTERS = 16
 CUT_BYTES = 1 << 20
-END_S = 30.0
+IDLE_S = 12.0
+END_S = 120.0
 
 NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
 CONFIG = """
@@ -274,13 +275,16 @@ def _cut_many(target: Target, count: int, seed: int) -> None:
         each.join()
 
 
-def _settled(target: Target, before: dict[str, int] | None = None) -> dict[str, int]:
-    """Return what is held when it is no more than before, or no longer becomes less."""
-    if before is None:
-        time.sleep(SETTLED_S)
-    else:
-        _await(lambda: all(target.held()[name] <= before[name] for name in before))
-    return target.held()
+def _settled(target: Target) -> dict[str, int]:
+    """Return what is held when that has not changed for a while, in which idle threads of pools end, too."""
+    held, since_s = target.held(), time.monotonic()
+    end_s = since_s + END_S
+    while time.monotonic() < min(end_s, since_s + IDLE_S):
+        time.sleep(0.5)
+        now = target.held()
+        if now != held:
+            held, since_s = now, time.monotonic()
+    return held
 
 
 def cuts(target: Target) -> dict[str, float]:
@@ -290,7 +294,7 @@ def cuts(target: Target) -> dict[str, float]:
     began = time.perf_counter()
     _cut_many(target, CUTS, 2)
     seconds = time.perf_counter() - began
-    after = _settled(target, before)
+    after = _settled(target)
     left = {name: after[name] - before[name] for name in before}
     return {"seconds": seconds, **left, "rss_mib": max(0, target.rss_bytes() - rss) / MIB}
 
