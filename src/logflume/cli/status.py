@@ -38,7 +38,7 @@ _CLEAR = "\x1b[H\x1b[2J"
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("-w", "--watch", is_flag=True, help="Show it anew every second, with rates, until Ctrl-C.")
 def command(folder: Path, as_json: bool, watch: bool) -> int:
-    """Show how the capture in FOLDER stands, or all children whose supervisor keeps their output in FOLDER.
+    """Show how the capture in FOLDER stands, or those of a supervisor's children.
 
     What was written, what is kept and what was given up, for each stream; and for each sink what it has not had yet.
 
