@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from tests.conftest import Require
+
 PATIENCE_S = 60.0
 QUICK = "backoff_s = 0.05\nmax_backoff_s = 0.1\n"
 
@@ -481,3 +483,26 @@ def test_status_shows_children(tmp_path: Path) -> None:
     assert re.search(r"^it: away +[0-9.]+ k?B ", shown, re.MULTILINE)
     assert known["captures"]["it"]["running"]
     assert known["supervisor"]["children"]["it"]["starts"] == 1
+
+
+def test_as_process_1(require: Require, tmp_path: Path) -> None:
+    """As the first process of a container it reaps what others leave, and ends with all its children when asked to."""
+    require("unshare")
+    script = f"for i in 1 2 3; do (sleep 0.1 &); done; echo started; {LOOP}"
+    (tmp_path / "logflume.toml").write_text('[supervise]\nfolder = "logs"\n' + child("it", script))
+    rights = [] if os.geteuid() == 0 else ["--map-root-user"]
+    words = ["unshare", *rights, "--pid", "--fork", "--kill-child", "--mount-proc", *COMMAND, "supervise"]
+    with (tmp_path / "said").open("wb") as said:
+        process = subprocess.Popen([*words, str(tmp_path / "logflume.toml")], stderr=said, env=environment())
+    supervised = Supervised(tmp_path, process)
+    try:
+        wait_until(lambda: supervised.note().get("orphans") == 3)
+        assert supervised.note()["pid"] == 1
+        below = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True).stdout
+        os.kill(int(below), signal.SIGTERM)
+        code, told = supervised.wait()
+    finally:
+        process.kill()
+        process.wait()
+    assert code == 0
+    assert "it: it was ended by SIGTERM" in told
