@@ -178,6 +178,31 @@ def test_who_ends_is_started_again_as_wanted(tmp_path: Path, restart: str, scrip
     assert ("given up after 3 runs" in said) is (runs == 3)
 
 
+@pytest.mark.parametrize("mode", ["direct", "pipe", "fifo"])
+def test_a_torn_line_is_not_the_beginning_of_the_next_run(tmp_path: Path, mode: str) -> None:
+    """What a run leaves without a newline is ended before the next one begins."""
+    text = (
+        child("it", "printf torn; exit 1", f"max_restarts = 2\n{QUICK}") + f'[children.it.capture]\nmode = "{mode}"\n'
+    )
+    with supervising(tmp_path, text) as supervised:
+        supervised.wait()
+    assert supervised.out("it") == ["torn"] * 3
+
+
+def test_a_second_supervisor_is_refused(tmp_path: Path) -> None:
+    """While one supervises, another one of the same file is refused, and takes nothing away from the first."""
+    sink = '[sinks.archive]\nkind = "file"\npath = "archive.log"\n'
+    with supervising(tmp_path, child("it", f"echo one; {LOOP}") + sink) as supervised:
+        wait_until((tmp_path / "archive.log").exists)
+        shipper = supervised.note()["shipper"]
+        done = run("supervise", tmp_path / "logflume.toml")
+        assert done.code == 2
+        assert "is being captured into" in done.err
+        os.kill(shipper[0], 0)
+        assert supervised.note()["shipper"] == shipper
+        supervised.stop()
+
+
 def test_what_cannot_be_run_is_told_and_tried_again(tmp_path: Path) -> None:
     """A command that is not there is a run that ended with 127."""
     text = f'[children.it]\ncommand = ["no-such-command"]\nmax_restarts = 1\n{QUICK}'

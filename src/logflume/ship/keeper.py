@@ -168,6 +168,7 @@ class Keeper:
         """Start it, unless it runs already."""
         if self.state not in (State.WAITING, State.BACKOFF):
             return
+        self.recording.end_torn_lines()
         try:
             process = self._start()
         except CannotStart as error:

@@ -20,6 +20,7 @@ import os
 import select
 import signal
 import stat
+import sys
 import termios
 import threading
 import time
@@ -252,6 +253,14 @@ class Recording:
                 with contextlib.suppress(OSError):
                     os.kill(pid, signal.SIGKILL)
 
+    def end_torn_lines(self) -> None:
+        """End what an earlier command left without a newline, before another one begins: that is not its rest."""
+        for number, segments in self.streams.items():
+            lane = self._lanes[number]
+            if (lane.reading is None or not _waits(lane.reading)) and _is_torn(segments.path):
+                with contextlib.suppress(OSError):  # a full disk; nothing hangs on it
+                    os.write(lane.output, b"\n")
+
     def let_go(self) -> None:
         """Close what we have of the outputs: when nobody else has them any more, that is their end."""
         if not self._let_go and self.mode is not Mode.DIRECT:
@@ -322,6 +331,19 @@ class Recording:
                 yield f"{segments.name}: could not be synced: {segments.stats.sync_error}"
         if self.watch.error:
             yield f"the index is not whole: {self.watch.error}"
+
+
+def _waits(reading: int) -> bool:
+    """Tell whether there is something to read."""
+    return bool(int.from_bytes(fcntl.ioctl(reading, termios.FIONREAD, b"\0" * 4), sys.byteorder))
+
+
+def _is_torn(path: Path) -> bool:
+    """Tell whether a file ends within a line."""
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        size_bytes = os.fstat(file.fileno()).st_size
+        return size_bytes > 0 and os.pread(file.fileno(), 1, size_bytes - 1) != b"\n"
+    return False
 
 
 def open_pipe() -> tuple[int, int]:

@@ -55,7 +55,6 @@ class Beat:
         self.rounds = 0
         self.late_s = 0.0
         self.latest_s = 0.0
-        self.last_s = time.monotonic()
 
     def round(self, due_s: float) -> float:
         """Count a round that should have been at ``due_s``; return the time."""
@@ -63,7 +62,6 @@ class Beat:
         self.rounds += 1
         self.late_s = max(0.0, now_s - due_s)
         self.latest_s = max(self.latest_s, self.late_s)
-        self.last_s = now_s
         return now_s
 
 
@@ -88,7 +86,6 @@ class Supervisor:
         self.beat = Beat()
         self.keepers: list[Keeper] = []
         self.processes = Processes()
-        self.began_s = time.monotonic()
         self._told = told
         self._ships = list(ships)
         self._shipper = Shipper(self.processes, self._ships, told)
@@ -111,8 +108,8 @@ class Supervisor:
         """
         ctypes.CDLL(None).prctl(_BE_SUBREAPER, 1, 0, 0, 0)
         note = Note(self)
+        self._make_keepers()  # which is refused while another supervisor has a child's folder
         self._shipper.end_earlier(note.read().get("shipper"))
-        self._make_keepers()
         from logflume.ship.health import Endpoint  # it is costly to import, and rarely wanted elsewhere
 
         with contextlib.ExitStack() as stack:
