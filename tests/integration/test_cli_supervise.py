@@ -13,6 +13,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,7 +22,6 @@ from tests.integration.command import COMMAND, environment, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from tests.conftest import Require
 
@@ -115,6 +115,19 @@ def ask(port: int, path: str) -> tuple[int, str]:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
+
+
+def children_of(pid: int) -> list[int]:
+    """Return the processes whose parent is ``pid``."""
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def state_of(pid: int) -> str:
+    """Return the state of a process, such as Z for one that nobody has reaped; nothing when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return ""
 
 
 def free_port() -> int:
@@ -337,16 +350,7 @@ def test_children_end_with_a_killed_supervisor_if_that_is_wanted(tmp_path: Path)
         supervised.process.kill()
         supervised.process.wait()
 
-        def has_ended() -> bool:
-            try:
-                os.kill(pid, 0)
-            except ProcessLookupError:
-                return True
-            with contextlib.suppress(FileNotFoundError), open(f"/proc/{pid}/stat", encoding="ascii") as stat:  # noqa: PTH123
-                return stat.read().rpartition(")")[2].split()[0] == "Z"
-            return True
-
-        wait_until(has_ended)
+        wait_until(lambda: state_of(pid) in ("", "Z"))
 
 
 def test_how_a_child_is_run(tmp_path: Path) -> None:
@@ -383,10 +387,7 @@ def test_orphans_are_reaped(tmp_path: Path) -> None:
     with supervising(tmp_path, child("it", script), f'listen = "127.0.0.1:{port}"') as supervised:
         wait_until(lambda: supervised.out("it"))
         wait_until(lambda: "logflume_orphans_reaped_total 3" in ask(port, "/metrics")[1])
-        zombies = subprocess.run(
-            ["ps", "--ppid", str(supervised.process.pid), "-o", "stat="], capture_output=True, text=True, check=False
-        ).stdout
-        assert "Z" not in zombies
+        assert "Z" not in [state_of(pid) for pid in children_of(supervised.process.pid)]
         supervised.stop()
 
 
@@ -523,8 +524,8 @@ def test_as_process_1(require: Require, tmp_path: Path) -> None:
     try:
         wait_until(lambda: supervised.note().get("orphans") == 3)
         assert supervised.note()["pid"] == 1
-        below = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True).stdout
-        os.kill(int(below), signal.SIGTERM)
+        (below,) = children_of(process.pid)
+        os.kill(below, signal.SIGTERM)
         code, told = supervised.wait()
     finally:
         process.kill()
