@@ -475,3 +475,15 @@ def test_no_more_is_sent_in_a_second_than_is_allowed(tmp_path: Path) -> None:
     assert pace.reserve(500) == 0.0
     assert [Pace(4, None, lambda: 0.0).reserve(10**9) for _ in range(2)] == [0.0, 0.0]
     assert Pace(1000, None, lambda: 0.0).in_flight == MAX_IN_FLIGHT
+
+
+@pytest.mark.parametrize("character", ["é", "€", "😀"])
+@pytest.mark.parametrize("shift", range(4))
+def test_a_piece_of_a_long_line_tears_no_character(character: str, shift: int) -> None:
+    """However its blocks are cut, each piece of a line that is too long is text by itself."""
+    data = ("x" * shift + character * (MAX_LINE_BYTES // 2)).encode()
+    whole = WholeLines()
+    pieces = [whole.feed(data[at : at + 262_144]) for at in range(0, len(data), 262_144)]
+    pieces.append(whole.take_rest())
+    assert "".join(piece.decode() for piece in pieces).encode() == data
+    assert max(map(len, pieces)) <= MAX_LINE_BYTES + 262_144

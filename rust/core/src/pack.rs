@@ -199,15 +199,17 @@ impl<B: AsRef<[u8]>> Packer<B> {
     /// Add what is not added yet of a line; false when the request is full.
     fn add_line(&mut self, line: &[u8], whole: bool, arrived_ns: i64) -> bool {
         let time_ns = line_time(&mut self.stamps, line);
-        let long = line.len() > self.limits.max_event_bytes;
+        // What is replaced grows: whether a line is long is a question about what is sent.
+        let sent: Cow<'_, [u8]> = if self.form == Form::Redis { Cow::Borrowed(line) } else { as_utf8(line) };
+        let long = sent.len() > self.limits.max_event_bytes;
         // What does not end is the beginning of more only if it is long: a log may end without a newline.
         let cut = long && !whole;
         if !long && !self.continues {
-            return self.add(line, line, time_ns, arrived_ns, false);
+            return self.add(&sent, line, time_ns, arrived_ns, false);
         }
         let room = self.limits.max_event_bytes.saturating_sub(2 * (GOES_ON.len() + 1)).max(8);
         loop {
-            let rest = &line[self.part..];
+            let rest = &sent[self.part..];
             let length = if rest.len() > room { character_boundary(&rest[..room]) } else { rest.len() };
             let goes_on = length < rest.len() || cut;
             let mut text = std::mem::take(&mut self.scratch);
@@ -227,7 +229,7 @@ impl<B: AsRef<[u8]>> Packer<B> {
                 return false;
             }
             self.part += length;
-            if self.part >= line.len() {
+            if self.part >= sent.len() {
                 self.part = 0;
                 self.continues = cut;
                 return true;
@@ -245,8 +247,7 @@ impl<B: AsRef<[u8]>> Packer<B> {
             ns = ns.max(self.after_ns);
             self.request.payload.extend_from_slice(&self.frame.opening);
         }
-        let valid: Cow<'_, [u8]> = if self.form == Form::Redis { Cow::Borrowed(text) } else { as_utf8(text) };
-        let size = self.size_of(&valid);
+        let size = self.size_of(text);
         let full = self.request.events >= self.limits.max_events
             || self.counted + size > self.limits.max_bytes
             || ns.saturating_sub(self.request.first_ns) > self.limits.max_span_ns;
@@ -256,7 +257,7 @@ impl<B: AsRef<[u8]>> Packer<B> {
         if first {
             self.request.first_ns = ns;
         }
-        self.write(&valid, line, ns, arrived_ns);
+        self.write(text, line, ns, arrived_ns);
         self.counted += size;
         self.request.last_ns = ns;
         self.floor_ns = ns.saturating_add(self.limits.event_step_ns);
@@ -485,6 +486,15 @@ mod tests {
             "<{\"timestamp\":7000,\"message\":\"a\u{fffd}b\"},{\"timestamp\":7000,\"message\":\" \"}>"
         );
         assert_eq!(packed(Form::Redis, limits(), b"a\xff\n")[0].payload, b"<@$2\r\na\xff\r\n>");
+    }
+
+    #[test]
+    fn text_that_grows_by_being_replaced_keeps_the_limit() {
+        let small = Limits { max_event_bytes: 120, ..limits() };
+        let requests = packed(Form::Text, small, &[&[0xff; 100][..], b"\n"].concat());
+        let lines: Vec<_> = text(&requests[0]).trim_matches(['<', '>']).lines().collect();
+        assert!(lines.len() > 1 && lines.iter().all(|line| line.len() <= 121), "{lines:?}");
+        assert_eq!(text(&requests[0]).matches('\u{fffd}').count(), 100);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 """Whole lines out of blocks that are cut anywhere.
 
 Holds: one line that is not whole yet, MAX_LINE_BYTES of it at most; a longer one passes in pieces of that size.
-Plan:  only the last newline of a block is looked for.
+Plan:  only the last newline of a block is looked for. A piece tears no UTF-8 character: who gets it may keep text only.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class WholeLines:
             self.rest += block
             return b""
         if not end:
-            end = len(block)
+            end = len(block) - _torn_bytes(block)
         whole = self.rest + block[:end]
         self.rest = block[end:]
         return whole
@@ -36,3 +36,13 @@ class WholeLines:
         """Return what is left, whole or not."""
         rest, self.rest = self.rest, b""
         return rest
+
+
+def _torn_bytes(block: bytes) -> int:
+    """Return how many bytes at the end are the beginning of a UTF-8 character whose rest is to come."""
+    for back in range(1, min(3, len(block) - 1) + 1):
+        byte = block[-back]
+        if byte & 0xC0 != 0x80:  # noqa: PLR2004 - UTF-8: no byte that continues a character
+            wanted = 4 if byte >= 0xF0 else 3 if byte >= 0xE0 else 2 if byte >= 0xC0 else 1  # noqa: PLR2004 - as above
+            return back if wanted > back else 0
+    return 0
