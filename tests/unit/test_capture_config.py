@@ -150,3 +150,14 @@ def test_the_reference_is_true() -> None:
     assert found
     assert found[0] == reference()
     assert all(f'kind = "{name}"' in found[0] for name in (*CONDITIONS, *BUILT_IN))
+
+
+@pytest.mark.parametrize("page", ["supervise.md", "capture.md"])
+def test_files_of_the_how_tos_can_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str) -> None:
+    """Every file of settings that a page shows is read without a mistake."""
+    monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "sqlite:////airflow.db")
+    text = (Path(__file__).parents[2] / "docs" / "how-to" / page).read_text()
+    blocks = re.findall(r"^```toml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert blocks
+    for block in blocks:
+        read(tmp_path, block)
