@@ -520,3 +520,14 @@ def test_a_page_of_a_running_task_leads_to_its_present_end(logs: TaskLogs, monke
         messages, token = logs.read(token, state="running")
         seen += [message["event"] for message in messages]
     assert seen[seen.index("::endgroup::") + 1 :] == ["0", "1", "2", "3", "4", "half a line", "7"]
+
+
+def test_a_source_that_breaks_between_polls_is_told_once(logs: TaskLogs) -> None:
+    """What cannot be read any more is a message of the next answer, and not of every later one."""
+    path = logs.write("attempt=1.log", line(1, "a"))
+    _, token = logs.read(state="running")
+    path.unlink()
+    os.mkfifo(path)
+    messages, token = logs.read(token, state="running")
+    assert "named pipe" in messages[0]["event"]
+    assert logs.read(token, state="running")[0] == []

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.airflow_home import Airflow
+    from tests.conftest import Require
 
 VENV = Path(__file__).parents[2] / ".venv-airflow"
 DEADLINE_S = 60.0
@@ -342,6 +343,25 @@ def test_a_follow_ends_when_its_user_may_no_longer_read(server: Airflow) -> None
             assert guest.get(f"{LIVE}/stream").status_code == 403
         finally:
             denied.unlink()
+
+
+def test_airflows_pages_show_the_log_in_a_browser(server: Airflow, sample: str, require: Require) -> None:
+    """Airflow's own Logs tab and the tab of logflume both show the lines, in Chromium."""
+    require("chromium")
+    require("npm")
+    from tests.browse import DEADLINE_MS, chromium
+
+    base = str(server.client.base_url).rstrip("/")
+    token = server.client.headers["Authorization"].split()[1]
+    run = sample.rpartition("/")[2]
+    with chromium() as browser, browser.new_context() as context:
+        context.add_cookies([{"name": "_token", "value": token, "url": base}])
+        page = context.new_page()
+        page.goto(f"{base}/dags/log_sample/runs/{run}/tasks/chatty")
+        page.get_by_text("of 300 was loaded").first.wait_for(timeout=DEADLINE_MS)
+        page.get_by_text("Log (logflume)").first.click(timeout=DEADLINE_MS)
+        viewer = page.frame_locator("iframe")
+        viewer.get_by_text("row 2 of 300 was loaded").first.wait_for(timeout=DEADLINE_MS)
 
 
 def test_the_live_task_ends(server: Airflow) -> None:

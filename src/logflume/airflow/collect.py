@@ -12,6 +12,7 @@ import importlib
 import logging
 from typing import TYPE_CHECKING, Any
 
+from airflow.sdk.log import redact
 from airflow.utils.state import State, TaskInstanceState
 
 from logflume.abc import Found
@@ -72,4 +73,4 @@ def _ask(place: str, call: Callable[..., Found], *arguments: object, **named: ob
         return call(*arguments, **named)
     except Exception as error:  # noqa: BLE001 - somebody else's code; the other places still have the log
         _said.warning("asking %s for the log failed", place, exc_info=True)
-        return Found([f"Could not read from {place}: {type(error).__name__}: {error}"])
+        return Found([str(redact(f"Could not read from {place}: {type(error).__name__}: {error}"))])

@@ -10,7 +10,6 @@ exactly ``end_of_log`` and ``log_pos``; while it runs, what is beside them comes
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 
 from airflow.configuration import conf
@@ -49,6 +48,3 @@ class TaskLogHandler(FileTaskHandler):  # type: ignore[misc] # untyped where Air
         page_lines = conf.getint("logflume", "json_page_lines", fallback=0)
         reply = Reply(found, metadata or {}, ended=ended, page_lines=page_lines)
         return reply.messages(), reply.metadata
-
-
-logging.getLogger(__name__).addHandler(logging.NullHandler())

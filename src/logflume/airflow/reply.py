@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from logflume.records import Gap
 
 POSITION = "logflume"
-"""The name of our part of a continuation token."""
+TOLD = "logflume_told"
+"""The names of our parts of a continuation token: where to go on, and which sources were told to be unreadable."""
 
 MAX_RECORD_BYTES = 16 * 1024 * 1024
 """A longer line passes in pieces."""
@@ -61,8 +62,11 @@ class Reply:
         # A token of Airflow's own handler counts lines.
         self._skip = self._given if start is None else 0
         self.metadata: dict[str, Any] = {"end_of_log": ended, "log_pos": self._given + self._count()}
+        self._told = set(asked.get(TOLD) or ())
         if not ended:
             self.metadata[POSITION] = Cursor(tuple(look.next_mark for look in self._looks if look.next_mark)).token()
+            if failed := [look.source.name for look in self._looks if look.gap]:
+                self.metadata[TOLD] = failed
         self._page: list[bytes] | None = None
         if page_lines and not wants_lines():
             self._take_page(page_lines)
@@ -93,10 +97,11 @@ class Reply:
 
     def _head_of_more(self) -> Iterator[bytes]:
         for look in self._looks:
+            name = look.source.name
             if look.started_over:
-                yield _warning(
-                    f"{look.source.name} was cut or replaced since the last look; it follows from its start."
-                )
+                yield _warning(f"{name} was cut or replaced since the last look; it follows from its start.")
+            if look.gap and name not in self._told:
+                yield _warning(_told(look.gap))
 
     def _of_answer(self, *, written: bool) -> Iterable[bytes]:
         """Return the lines that are wanted: all there are where they are written, else up to a line or a page's end."""
