@@ -22,7 +22,7 @@ from tests.data.airflow.make_sample import COMPONENTS, Component, environment, f
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-DEADLINE_S = 240.0
+DEADLINE_S = 400.0
 LOGFLUME = {"AIRFLOW__LOGGING__LOGGING_CONFIG_CLASS": "logflume.airflow.LOGGING_CONFIG"}
 USERS = ("admin", "guest")
 """Each is its own password; ``tests/data/airflow/config/sample_auth.py`` says what guests may see."""

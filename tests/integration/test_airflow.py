@@ -19,6 +19,8 @@ from tests.airflow_home import LOGFLUME, airflow
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from playwright.sync_api import ViewportSize
+
     from tests.airflow_home import Airflow
     from tests.conftest import Require
 
@@ -27,7 +29,9 @@ DEADLINE_S = 60.0
 ENDED = ("success", "failed")
 ODD_DAG, ODD_TASK = "odd.näme-1", "größe_group.attempt-1.log"
 
-pytestmark = pytest.mark.timeout(400)
+SCREEN: ViewportSize = {"width": 1400, "height": 900}
+
+pytestmark = pytest.mark.timeout(600)
 
 Messages = list[dict[str, Any]]
 
@@ -354,14 +358,14 @@ def test_airflows_pages_show_the_log_in_a_browser(server: Airflow, sample: str, 
     base = str(server.client.base_url).rstrip("/")
     token = server.client.headers["Authorization"].split()[1]
     run = sample.rpartition("/")[2]
-    with chromium() as browser, browser.new_context() as context:
+    with chromium() as browser, browser.new_context(viewport=SCREEN) as context:
         context.add_cookies([{"name": "_token", "value": token, "url": base}])
         page = context.new_page()
         page.goto(f"{base}/dags/log_sample/runs/{run}/tasks/chatty")
         page.get_by_text("of 300 was loaded").first.wait_for(timeout=DEADLINE_MS)
         page.get_by_text("Log (logflume)").first.click(timeout=DEADLINE_MS)
         viewer = page.frame_locator("iframe")
-        viewer.get_by_text("row 2 of 300 was loaded").first.wait_for(timeout=DEADLINE_MS)
+        viewer.get_by_text("row 1 of 300 was loaded").first.wait_for(timeout=DEADLINE_MS)
 
 
 def test_the_live_task_ends(server: Airflow) -> None:
