@@ -82,6 +82,8 @@ test-airflow: airflow .venv-airflow-3.2/.logflume .venv-airflow-3.1/.logflume ##
 	@scripts/install_airflow.sh .venv-airflow-$* $<
 	@touch $@
 
+.PRECIOUS: .venv-airflow-%/.tools
+
 .venv-airflow-%/.logflume: .venv-airflow-%/.tools .venv-airflow/.logflume
 	@scripts/install_here.sh .venv-airflow-$*
 	@touch $@

@@ -98,7 +98,7 @@ class Reply:
     def _head_of_more(self) -> Iterator[bytes]:
         for look in self._looks:
             name = look.source.name
-            if look.started_over:
+            if look.started_over and not look.gap:
                 yield _warning(f"{name} was cut or replaced since the last look; it follows from its start.")
             if look.gap and name not in self._told:
                 yield _warning(_told(look.gap))
