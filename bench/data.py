@@ -92,6 +92,9 @@ class Dataset:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+VIEWED = Dataset(10_000_000)
+"""What the viewer is looked at with."""
+
 SEED = Dataset(8_670_000)
 """The log of the first seed: 830 MB."""
 

@@ -2,14 +2,21 @@
 
 Holds: figures are those of whole commands in processes of their own; no merge is praised whose lines do not add up.
 Plan:  generate (once), merge before the reader's eyes and count, then time it in turn with ``sort -m``, and stream it
-       once from a server to a client.
+       once from a server to a client; at last, look at it in a browser, beside a log that grows.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import datetime as dt
+import itertools
+import json
+import re
+import shutil
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -27,6 +34,7 @@ if TYPE_CHECKING:
 FOLDER = ROOT / "build" / "demo"
 READ_BYTES = 1 << 20
 ROUNDS = 3
+GROW_S = 0.2
 
 console = Console()
 
@@ -48,7 +56,46 @@ def main() -> int:
         return 1
     console.print(f"{merged:,} lines came out, as many as `wc -l` counts in the files.")
     console.print(compare(files, size))
+    show(files)
     return 0
+
+
+def show(files: Sequence[Path]) -> None:
+    """Serve the log, with a live one beside it, to a browser: until Ctrl-C on a terminal, else for a moment."""
+    folder = FOLDER / "served"
+    shutil.rmtree(folder, ignore_errors=True)
+    for path in files:
+        (folder / "large").mkdir(parents=True, exist_ok=True)
+        (folder / "large" / path.name).symlink_to(path)
+    grown = folder / "live" / "growing.log"
+    grown.parent.mkdir()
+    words: list[str | Path] = [LOGFLUME, "serve", folder, "--pattern", "{kind}/{*file}.log", "--port", "0"]
+    with subprocess.Popen([*words, "--access-log", "off"], stderr=subprocess.PIPE, text=True) as server:
+        assert server.stderr is not None  # noqa: S101 - asked for in the line above
+        address = re.search(r"http://\S+", server.stderr.readline())
+        try:
+            if address is None:
+                sys.exit("logflume serve did not start")
+            console.print(f"Both logs, the large one and a live one, are shown at [bold]{address[0]}[/]")
+            if sys.stdout.isatty():
+                console.print("Ctrl-C ends it.")
+            with contextlib.suppress(KeyboardInterrupt):
+                grow(grown, float("inf") if sys.stdout.isatty() else 1.0)
+        finally:
+            server.terminate()
+
+
+def grow(path: Path, seconds: float) -> None:
+    """Write a line now and then."""
+    end_s = time.monotonic() + seconds
+    with path.open("a", encoding="utf-8", buffering=1) as log:
+        for number in itertools.count(1):
+            level = "error" if number % 97 == 0 else "warning" if number % 31 == 0 else "info"
+            now = dt.datetime.now(dt.timezone.utc).isoformat(timespec="microseconds")
+            log.write(json.dumps({"timestamp": now, "level": level, "event": f"order {number} is shipped"}) + "\n")
+            if time.monotonic() >= end_s:
+                return
+            time.sleep(GROW_S)
 
 
 def generate(lines: int) -> list[Path]:

@@ -122,11 +122,12 @@ def test_colours_are_readable(look: Look, server: Server) -> None:
     """A colour too dark for the ground is mapped to one that can be read, in both themes."""
     for scheme in ("light", "dark"):
         page = look.log(server.url, NAME, "#L6", options={"color_scheme": scheme})
-        ratio = row(page, 6).locator(".x .fg").evaluate(CONTRAST)
+        ratio = row(page, 6).evaluate(CONTRAST)
         assert ratio >= 4.5, scheme
 
 
-CONTRAST = """element => {
+CONTRAST = """row => {
+    const element = row.querySelector('.x .fg');
     const context = Object.assign(document.createElement('canvas'), {width: 1, height: 1}).getContext('2d');
     const light = (color) => {
         context.fillStyle = color;

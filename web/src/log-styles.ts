@@ -60,7 +60,7 @@ export const logStyles = css`
     font: 13px/1.4 var(--sans);
     margin: 0;
     min-width: 120px;
-    flex: 1 1 120px;
+    flex: 1 1 240px;
     display: flex;
     white-space: pre;
     color: var(--dim);
@@ -79,7 +79,8 @@ export const logStyles = css`
     padding: 0 3px;
   }
   h1 span:last-child {
-    flex: 0 1 auto;
+    flex: 0 0 auto;
+    max-width: 90%;
     color: var(--ink);
     font-weight: 600;
   }
@@ -115,7 +116,7 @@ export const logStyles = css`
   .search {
     display: flex;
     align-items: center;
-    flex: 0 1 340px;
+    flex: 0 1 300px;
     min-width: 200px;
     border: 1px solid var(--edge);
     border-radius: 6px;
@@ -261,6 +262,7 @@ export const logStyles = css`
   .hint {
     position: absolute;
     bottom: 3px;
+    right: 8px;
     pointer-events: none;
     background: var(--paper);
     border: 1px solid var(--line);
@@ -268,12 +270,6 @@ export const logStyles = css`
     padding: 1px 7px;
     font-size: 12px;
     font-variant-numeric: tabular-nums;
-  }
-  .hint.left {
-    right: 8px;
-  }
-  .hint.right {
-    left: 8px;
   }
 
   .middle {
@@ -424,8 +420,8 @@ export const logStyles = css`
   .critical .l {
     font-weight: 600;
   }
-  .row.continues .l::before {
-    content: "";
+  .continues {
+    --shape: "";
   }
   .row.warning {
     background: var(--warning-wash);
@@ -538,9 +534,8 @@ export const logStyles = css`
     font-variant-numeric: tabular-nums;
     box-shadow: 0 3px 10px light-dark(#1b222c40, #00000080);
   }
-  button.pill:hover:not(:disabled) {
+  button.pill:hover {
     background: var(--accent);
-    filter: brightness(1.08);
   }
   .empty {
     position: absolute;
@@ -552,12 +547,7 @@ export const logStyles = css`
     padding: 24px;
     gap: 2px;
     color: var(--dim);
-    overflow: auto;
-    pointer-events: none;
     overflow-wrap: anywhere;
-  }
-  .empty * {
-    pointer-events: auto;
   }
   .empty h2 {
     color: var(--ink);
@@ -592,8 +582,6 @@ export const logStyles = css`
   }
   .inverse {
     background: var(--sunk);
-    outline: 1px solid var(--edge);
-    outline-offset: -1px;
   }
   .named {
     color: var(--dim);

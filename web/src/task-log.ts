@@ -13,7 +13,7 @@
 import { html, nothing, type TemplateResult } from "lit/html.js";
 import { Api, isAbort, type Meta, type Params, Problem, type Summary } from "./api";
 import { Element } from "./element";
-import { RowEngine } from "./engine";
+import { OVERSCAN, RowEngine } from "./engine";
 import { fetchGroups, Heads } from "./groups";
 import { type Command, commandOf } from "./keys";
 import type { Line } from "./line";
@@ -78,6 +78,7 @@ export class TaskLog extends Element {
   #groupsAt = 0;
   #groupsTimer = 0;
   #following = false;
+  #awaitsErrors = false;
   #left: { lines: number; errors: number } | null = null;
   #passed: { from: number; lines: number } | null = null;
   #notice: { text: string; actions: readonly (readonly [string, () => void])[] } | null = null;
@@ -138,6 +139,7 @@ export class TaskLog extends Element {
     if (place.time) this.#prefs = { ...this.#prefs, time: place.time };
     this.#filters = place.filters;
     this.#range = place.range;
+    if (!isFiltered(place.filters)) this.#whole.prefetch(place.range?.first ?? 0);
     const meta = await this.#firstMeta();
     if (meta === null) return;
     const other = place.attempt ? withAttempt(meta.id, place.attempt) : null;
@@ -190,8 +192,12 @@ export class TaskLog extends Element {
       await this.#goToEnd(meta);
       return;
     }
-    const errors = (meta.levels.error ?? 0) + (meta.levels.critical ?? 0);
-    if (!errors) return;
+    const errors = errorsOf(meta);
+    this.#awaitsErrors = !errors && !meta.lines.exact;
+    if (errors) await this.#goToFirstError(meta, errors);
+  }
+
+  async #goToFirstError(meta: Meta, errors: number): Promise<void> {
     const found = await this.#locate({ error: "next", seq: 0 });
     if (found === null) return;
     this.#current = found;
@@ -254,16 +260,27 @@ export class TaskLog extends Element {
     if (before && meta.lines.count > before.lines.count) this.#grew(before, meta);
     this.#engine.setCount(this.#view.count);
     if (this.#following) this.#engine.scrollToEnd();
+    if (this.#awaitsErrors && before) this.#lookForErrors(meta);
     if (!before || meta.lines.exact !== before.lines.exact || meta.lines.count !== before.lines.count)
       this.#summarise();
     this.requestUpdate();
   }
 
+  /** A log that is being counted has errors now: go there, if nobody has gone anywhere yet. */
+  #lookForErrors(meta: Meta): void {
+    const errors = errorsOf(meta);
+    const isUntouched = this.#engine.top === 0 && this.#current === null && !this.#search && !this.#following;
+    this.#awaitsErrors = !errors && !meta.lines.exact;
+    if (errors && isUntouched) void this.#goToFirstError(meta, errors).catch(() => undefined);
+  }
+
   #grew(before: Meta, meta: Meta): void {
     const more = meta.lines.count - before.lines.count;
+    // Lines that are being counted are not new.
+    if (!before.lines.exact) return;
     if (!this.#following) {
       this.#left ??= { lines: before.lines.count, errors: errorsOf(before) };
-    } else if (before.lines.exact && more > TOO_FAST_SCREENS * this.#engine.pageRows) {
+    } else if (more > TOO_FAST_SCREENS * this.#engine.pageRows) {
       const from = this.#passed?.from ?? before.lines.count;
       this.#passed = { from, lines: meta.lines.count - this.#engine.pageRows - from };
     }
@@ -370,7 +387,8 @@ export class TaskLog extends Element {
   }
 
   #shown(first: number, last: number, byUser: boolean): void {
-    this.#view.want(Math.max(0, first - 1), last);
+    if (this.#view.count)
+      this.#view.want(Math.max(0, first - 2 * OVERSCAN), Math.min(last + 2 * OVERSCAN, this.#view.count - 1));
     if (byUser) this.#setFollowing(this.#engine.atEnd);
     else if (this.#engine.atEnd && !this.#following && this.#left === null)
       this.#following = this.#meta?.state === "running";
@@ -1039,11 +1057,10 @@ export class TaskLog extends Element {
   #hint(): unknown {
     if (this.#hovered === null || this.#buckets === undefined || !this.#buckets.counts.length) return nothing;
     const buckets = this.#buckets;
-    const side = this.#hovered > 0.5 ? "right" : "left";
     const text = this.#picked
       ? `${this.#clock.full(buckets.msAt(this.#picked.from))} – ${this.#clock.full(buckets.msAt(this.#picked.to))}`
       : `${this.#clock.full(buckets.msAt(this.#hovered))} · ${buckets.told(this.#hovered)}`;
-    return html`<span class="hint ${side}">${text}</span>`;
+    return html`<span class="hint">${text}</span>`;
   }
 
   #strip(): unknown {

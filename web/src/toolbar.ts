@@ -233,7 +233,7 @@ function lookForm({ prefs, clock, act }: Shown): TemplateResult {
       .checked=${prefs[name]}
       @change=${(event: Event) => act.prefs({ [name]: (event.target as HTMLInputElement).checked })}
     />
-    ${text} ${key ? html`<kbd>${key}</kbd>` : nothing}</label
+    ${text} <kbd>${key}</kbd></label
   >`;
   const choice = (
     title: string,
@@ -266,7 +266,6 @@ function lookForm({ prefs, clock, act }: Shown): TemplateResult {
         @change=${(event: Event) => act.prefs({ gapS: Math.max(0, Number((event.target as HTMLInputElement).value) || 0) })}
     /></label>
     ${check("wrap", "Wrap long lines", "w")} ${check("source", "Show sources", "s")}
-    ${check("keys", "Single keys are shortcuts", "")}
     ${choice(
       "Theme",
       [

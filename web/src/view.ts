@@ -66,6 +66,12 @@ export class WholeView implements View {
     this.#pages.want([...pages], this.lines);
   }
 
+  /** Ask for a line before it is known how many there are. */
+  prefetch(seq: number): void {
+    const page = Math.floor(seq / PAGE_ROWS);
+    this.#pages.want([page], (page + 1) * PAGE_ROWS);
+  }
+
   rowOf(seq: number): number {
     return this.folds.rowOf(seq);
   }
