@@ -30,6 +30,11 @@ _TURNS = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
 _running = 0  # pumps; changed in the event loop only
 
 
+def running() -> int:
+    """Return how many pumps there are."""
+    return _running
+
+
 def is_crowd() -> bool:
     """Tell whether there are pumps enough to keep all processors busy."""
     return _running > (os.cpu_count() or 1)

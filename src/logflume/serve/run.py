@@ -8,6 +8,7 @@ Holds: who is refused by the settings is told before anything listens. A signal 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ctypes
 import logging
@@ -32,6 +33,7 @@ from logflume.catalog import ByPattern, FolderCatalog
 from logflume.catalogs import NAME, NamedCatalogs
 from logflume.errors import UsageError
 from logflume.indexcache import IndexCache
+from logflume.serve import pump
 from logflume.serve.app import create_app
 from logflume.serve.auth import Gate, read_key
 from logflume.serve.guard import Guard
@@ -57,6 +59,7 @@ BACKLOG = 2048
 _M_ARENA_MAX = -8  # of malloc.h
 _MAX_RESTARTS = 10
 _LOOK_S = 0.2
+_TRIM_EVERY = 20  # ticks of the server: two seconds
 _LAST_S = 4  # what is given to answers to be broken off, after their time is up
 
 _KEY_NAME = "server.key"
@@ -206,6 +209,12 @@ def _share_memory() -> None:
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, os.cpu_count() or 1)
 
 
+def _give_back() -> None:
+    """Give memory back to the system that nobody uses any more."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def _is_news(record: logging.LogRecord) -> bool:
     """Leave out that an answer has no end: we cut it on purpose, and the access log has it."""
     return "without completing response" not in record.getMessage()
@@ -219,6 +228,7 @@ class _Server(uvicorn.Server):
         self._drain = drain
         self._drain_s = drain_s
         self._watcher = watcher
+        self._was_busy = False
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to end; when that has begun, end. Whoever is watched is told twice, as one of a group, and killed."""
@@ -232,6 +242,11 @@ class _Server(uvicorn.Server):
         """Tell whether to end; asked ten times a second."""
         if self._watcher not in {None, os.getppid()}:
             self.should_exit = True
+        if counter % _TRIM_EVERY == 0:
+            is_busy = pump.running() > 0
+            if self._was_busy and not is_busy:
+                await asyncio.to_thread(_give_back)
+            self._was_busy = is_busy
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
