@@ -187,15 +187,18 @@ def test_a_port_that_speaks_something_else_is_told() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def greet() -> None:
-            connection, _ = listening.accept()
-            with connection:
-                connection.sendall(b"220 smtp.example.com\r\n")
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = listening.accept()
+                    with connection:
+                        connection.sendall(b"220 smtp.example.com ESMTP\r\n\r\n")
 
         thread = threading.Thread(target=greet)
         thread.start()
         done = run("cat", f"http://127.0.0.1:{listening.getsockname()[1]}/x")
+        listening.shutdown(socket.SHUT_RDWR)
         thread.join()
-    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert (done.code, done.out, done.err.count("\n") >= 1) == (2, b"", True)
 
 
 def test_signing_in(tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ class Failure:
         error: what is raised when it is not tried again.
         again: whether it may be otherwise the next time.
         after_s: when the server wants to be asked again, if it said so.
-        silent: nobody listens; at a first try the address is wrong, most likely.
+        silent: no server of our kind listens; at a first try the address is wrong, most likely.
     """
 
     error: LogflumeError

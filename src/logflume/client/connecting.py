@@ -36,6 +36,7 @@ MAX_ANSWER_BYTES = 64 * 1024 * 1024
 """Answers that are no streams are not longer."""
 
 JSON = "application/json"
+_BROKE_OFF = ("Server disconnected", "peer closed")  # how such an error begins
 _NOBODY_LISTENS = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)
 _OK = frozenset((200, 206))
 
@@ -218,6 +219,8 @@ def failure_of_network(address: str, error: httpx.RequestError) -> Failure:
     """Return what an error of the network means."""
     if isinstance(error, httpx.UnsupportedProtocol | httpx.DecodingError):
         return Failure(ForeignServer(address, "its answer is damaged: it cannot be unpacked"), again=True)
+    if isinstance(error, httpx.RemoteProtocolError) and not str(error).startswith(_BROKE_OFF):
+        return Failure(ForeignServer(address, "what answers there does not speak HTTP"), again=True, silent=True)
     return unreachable(address, _reason(error), silent=isinstance(error, _NOBODY_LISTENS))
 
 
