@@ -16,15 +16,13 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from logflume.abc import BLOCK_BYTES, interrupt
+from logflume.closing import Closing
 from logflume.cursor import Cursor, Mark
 from logflume.errors import SourceFailed
 from logflume.merge import How, owe_newline, owes_newline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from types import TracebackType
-
-    from typing_extensions import Self
 
     from logflume import _core
     from logflume.abc import Log, Reader, Source
@@ -110,7 +108,7 @@ def iter_followed(
     )
 
 
-class Followed:
+class Followed(Closing):
     """A log that is being followed: an iterator of blocks, a context manager. One thread reads; any may close it."""
 
     def __init__(
@@ -282,14 +280,6 @@ class Followed:
             stack.callback(self._waiter.close)
             for entry in self._inputs:
                 stack.callback(entry.close)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class _Live:

@@ -26,6 +26,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from logflume import _core
+from logflume.closing import Closing
 from logflume.cursor import Cursor, Mark
 from logflume.errors import BadCursor, CursorExpired, IndexInvalid, SourceFailed, UsageError
 from logflume.indexcache import IndexCache, Stored
@@ -36,7 +37,6 @@ from logflume.seek import UNTIMED_NS, Place, iter_lines
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
-    from types import TracebackType
 
     from typing_extensions import Self
 
@@ -117,7 +117,7 @@ class Timeline:
     levels: tuple[tuple[int, ...], ...]
 
 
-class LogIndex:
+class LogIndex(Closing):
     """The index of one log: a context manager. Any thread may ask, also while another one builds.
 
     Answers are for what is covered so far; lines are counted from 0.
@@ -202,14 +202,6 @@ class LogIndex:
         self._stopping.clear()
         if self.progress.done_bytes != self._kept_bytes:
             self._keep()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _nothing(self, sources: Sequence[Source]) -> Covered:
         now_ns = time.time_ns() if self._how.reference_ns is None else self._how.reference_ns

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from logflume import _core
 from logflume.abc import interrupt
+from logflume.closing import Closing
 from logflume.cursor import Cursor, Mark
 from logflume.errors import BadPattern, SourceFailed, UsageError
 from logflume.readahead import ScannedAhead, Stopped, Workers
@@ -26,9 +27,6 @@ from logflume.records import Dedup, Level, Output, SourceReport
 if TYPE_CHECKING:
     from asyncio import Future
     from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-    from types import TracebackType
-
-    from typing_extensions import Self
 
     from logflume.abc import Reader, Source
     from logflume.records import Gap, Position
@@ -173,7 +171,7 @@ its time (UNTIMED_NS before the first of its source), the number of its Level if
 source, how many lines it has, and whether it is a piece of a longer one of which more follows."""
 
 
-class Merged:
+class Merged(Closing):
     """A running merge: an iterator of blocks, a context manager. One thread at a time.
 
     ``.gaps`` and ``.reports()`` say what was missing, ``.cursor()`` where to go on, ``.stats()`` what came by.
@@ -333,14 +331,6 @@ class Merged:
                 self._last_cursor = self.cursor()
             finally:
                 _close_all(self._inputs)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 async def aiter_merged(

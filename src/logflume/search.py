@@ -10,14 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from logflume.closing import Closing
 from logflume.errors import UsageError
 from logflume.merge import How, Merged
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-    from types import TracebackType
-
-    from typing_extensions import Self
 
     from logflume._core import Stats
     from logflume.abc import Source
@@ -40,7 +38,7 @@ class Hit:
     record: bytes
 
 
-class Search:
+class Search(Closing):
     """A running search: an iterator of hits, and of None now and then in between; a context manager.
 
     One thread iterates; any may close it.
@@ -102,11 +100,3 @@ class Search:
     def close(self) -> None:
         """Release everything."""
         self._merged.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

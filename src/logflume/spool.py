@@ -28,14 +28,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from logflume.abc import BLOCK_BYTES
+from logflume.closing import Closing
 from logflume.errors import SpoolFull, UsageError
 from logflume.records import Gap, GapReason
 
 if TYPE_CHECKING:
     from io import FileIO
-    from types import TracebackType
 
-    from typing_extensions import Self
 
 MEMORY_BYTES = 8 * 1024 * 1024
 """Default of ``memory_bytes``."""
@@ -93,7 +92,7 @@ class SpoolStats:
     disk_error: str | None = None
 
 
-class Spool:
+class Spool(Closing):
     """A bounded FIFO of bytes: one thread writes and finishes, another one reads and closes.
 
     ``read_block``, ``gaps`` and ``close`` mean what they mean in ``logflume.abc.Reader``. There is no
@@ -212,14 +211,6 @@ class Spool:
             disk, self._disk = self._disk, _Disk(None, 0)
             self._changed.notify_all()
         disk.close()  # outside of the lock: freeing large files takes a while, and the other side is to go on now
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     # either side
 

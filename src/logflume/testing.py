@@ -25,15 +25,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from logflume.abc import BLOCK_BYTES
+from logflume.closing import Closing
 from logflume.errors import CursorExpired, LogflumeError, SourceFailed, UsageError
 from logflume.records import Gap, GapReason, Identity, Position
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from types import TracebackType
-
-    from typing_extensions import Self
 
     from logflume.abc import Reader, Sink, Source
 
@@ -791,7 +789,7 @@ class _Place:
             raise CursorExpired("the bytes of this position were cut off or replaced")
 
 
-class FakeReader:
+class FakeReader(Closing):
     """Reads a FakeSource; see ``logflume.abc.Reader``."""
 
     def __init__(self, stage: _Stage, place: _Place, start: int) -> None:
@@ -833,14 +831,6 @@ class FakeReader:
             self._closed = True
             self._stage.changed.notify_all()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def _report_gaps(self) -> None:
         while self._unreported and (self._unreported[0].offset or 0) <= self._at:
             self.gaps.append(self._unreported.pop(0))
@@ -868,7 +858,7 @@ class FakeReader:
         return block
 
 
-class LiveFile:
+class LiveFile(Closing):
     """A real log file, written, rotated and cut as programs do it; a context manager.
 
     It holds the file open, as a program does: after ``rename_away`` or ``unlink`` it writes on into the
@@ -924,14 +914,6 @@ class LiveFile:
     def close(self) -> None:
         """Stop writing; the file stays."""
         self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _rotated(self, number: int) -> Path:
         return self.path.with_name(f"{self.path.name}.{number}")

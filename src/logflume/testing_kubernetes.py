@@ -28,12 +28,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from logflume.closing import Closing
+
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Iterator, Mapping
-    from types import TracebackType
 
-    from typing_extensions import Self
 
 _SECOND = 1_000_000_000
 _STAMP_LENGTH = len("2024-11-20T12:34:56.000000000Z ")
@@ -276,7 +276,7 @@ class _Fault:
     retry_after_s: int | None = None
 
 
-class PodServer:
+class PodServer(Closing):
     """The API server; a context manager. Its words and status codes are those of Kubernetes.
 
     Attributes:
@@ -434,14 +434,6 @@ class PodServer:
         """Stop, for good."""
         self.release()
         self.stop()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     # what the handler asks
 

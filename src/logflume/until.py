@@ -11,13 +11,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from logflume.abc import BLOCK_BYTES
+from logflume.closing import Closing
 from logflume.errors import CursorExpired, SourceFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from types import TracebackType
-
-    from typing_extensions import Self
 
     from logflume.abc import Reader, Source
     from logflume.cursor import Cursor
@@ -116,7 +114,7 @@ class _Until:
         return self._source.peek_identity()
 
 
-class _UntilReader:
+class _UntilReader(Closing):
     """A reader up to a position."""
 
     def __init__(self, reader: Reader, surplus: Surplus) -> None:
@@ -160,11 +158,3 @@ class _UntilReader:
     def close(self) -> None:
         """Release the reader."""
         self._reader.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -21,13 +21,12 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from logflume.closing import Closing
 from logflume.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from types import TracebackType
 
-    from typing_extensions import Self
     from watchfiles._rust_notify import RustNotify
 
 MAX_POLL_S = 1.0
@@ -51,7 +50,7 @@ class WatchMode(enum.Enum):
     POLL = "poll"
 
 
-class Watcher:
+class Watcher(Closing):
     """Watches files, whether they exist or not, and folders with all that is in them, but behind symlinked folders.
 
     A context manager; it watches from when it is made until it is closed. Memory: MAX_LOOKED_AT names for each path.
@@ -97,14 +96,6 @@ class Watcher:
         self._closed.set()
         self._changed.set()
         self._thread.join(_JOIN_S)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _look_at_all(self) -> tuple[list[object], list[str]]:
         looks = [_look(path) for path in self._paths]

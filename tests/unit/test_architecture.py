@@ -23,7 +23,7 @@ PACKAGE = Path(__file__).parents[2] / "src" / "logflume"
 # Whatever is not named here is of the engine.
 ENGINE = "engine"
 LAYERS: list[set[str]] = [
-    {"records", "errors"},
+    {"closing", "records", "errors"},
     {"abc", "_core"},
     {"spool"},
     {"sources"},

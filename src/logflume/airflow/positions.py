@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from logflume.abc import BLOCK_BYTES
+from logflume.closing import Closing
 from logflume.cursor import Cursor, Mark
 from logflume.errors import CursorExpired, SourceFailed
 from logflume.merge import How
@@ -21,9 +22,6 @@ from logflume.seek import UNTIMED_NS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import TracebackType
-
-    from typing_extensions import Self
 
     from logflume.abc import Reader, Source
     from logflume.records import Gap, Identity, Position
@@ -152,7 +150,7 @@ class FirstBytes:
         return self._source.peek_identity()
 
 
-class FirstBytesReader:
+class FirstBytesReader(Closing):
     """Reads a FirstBytes; see ``logflume.abc.Reader``."""
 
     def __init__(self, reader: Reader, n_bytes: int) -> None:
@@ -182,11 +180,3 @@ class FirstBytesReader:
     def close(self) -> None:
         """Release the reader."""
         self._reader.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -7,16 +7,11 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING
 
 from logflume.abc import BLOCK_BYTES
+from logflume.closing import Closing
 from logflume.errors import CursorExpired, SourceFailed
 from logflume.records import Gap, GapReason, Identity, Position
-
-if TYPE_CHECKING:
-    from types import TracebackType
-
-    from typing_extensions import Self
 
 _NOWHERE = Identity("stream", "", 0)
 
@@ -60,7 +55,7 @@ class StreamSource:
         """Return None: looking would consume."""
 
 
-class StreamReader:
+class StreamReader(Closing):
     """Reads a StreamSource; see ``logflume.abc.Reader``. It waits for what comes, in the calling thread."""
 
     def __init__(self, name: str, descriptor: int) -> None:
@@ -90,11 +85,3 @@ class StreamReader:
 
     def close(self) -> None:
         """Release nothing: the descriptor was open before us."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -32,6 +32,7 @@ from logflume.client.connecting import (
     which_params,
 )
 from logflume.client.patience import GIVE_UP_S, Patience
+from logflume.closing import Closing
 from logflume.errors import UsageError
 from logflume.records import Output
 
@@ -39,9 +40,8 @@ if TYPE_CHECKING:
     import os
     import ssl
     from collections.abc import Callable, Iterator, Mapping
-    from types import TracebackType
 
-    from typing_extensions import Self, Unpack
+    from typing_extensions import Unpack
 
     from logflume.client.answers import LogEntry, Meta, Page, Place, Rows, Summary
     from logflume.client.asking import Asking, Params
@@ -128,7 +128,7 @@ def _read(answer: httpx.Response, most_bytes: int) -> bytes:
     return b"".join(pieces)
 
 
-class Client:
+class Client(Closing):
     """A log server. Any thread may ask; what is asked for is read by one thread each. A context manager.
 
     Every method may raise, beside what it says itself:
@@ -313,16 +313,8 @@ class Client:
         """Close all connections."""
         self._asker.close()
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-class _Running(Generic[T]):
+class _Running(Closing, Generic[T]):
     """A question that is being answered: an iterator, and a context manager. One thread reads; any may close it."""
 
     def __init__(self, asker: Asker, question: Asking[T]) -> None:
@@ -392,14 +384,6 @@ class _Running(Generic[T]):
                 answer.extensions["network_stream"].get_extra_info("socket").shutdown(socket.SHUT_RDWR)
         with contextlib.suppress(ValueError):  # another thread is in it, and leaves it now
             self._items.close()  # type: ignore[attr-defined]  # it is a generator
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class Stream(_Running[bytes]):

@@ -13,13 +13,11 @@ import threading
 from select import PIPE_BUF
 from typing import TYPE_CHECKING, Protocol
 
+from logflume.closing import Closing
 from logflume.moments import show_moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import TracebackType
-
-    from typing_extensions import Self
 
     from logflume.serve.observe import Answered
 
@@ -44,7 +42,7 @@ class Stream(Protocol):
         ...
 
 
-class AccessLog:
+class AccessLog(Closing):
     """Writes lines to a stream from a thread of its own.
 
     Order:  as requests ended.
@@ -72,14 +70,6 @@ class AccessLog:
         """Write what waits, for END_S at most, and end."""
         self._lines.put(None)
         self._thread.join(END_S)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _drop(self, lines: int) -> None:
         with self._counting:

@@ -13,14 +13,11 @@ import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
+from logflume.closing import Closing
 from logflume.index import LogIndex
 from logflume.state import EndOfLog, peek_status
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
-    from typing_extensions import Self
-
     from logflume.abc import Catalog, Log
     from logflume.indexcache import IndexCache
     from logflume.records import LogStatus
@@ -35,7 +32,7 @@ REFRESH_S = 1.0
 """How often an index that is asked for looks whether its log has grown."""
 
 
-class Shelf:
+class Shelf(Closing):
     """A catalog, and the indexes of the logs that were asked for last."""
 
     def __init__(
@@ -92,14 +89,6 @@ class Shelf:
             self._open.clear()
         for each in kept:
             each.index.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class _Kept:

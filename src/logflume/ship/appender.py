@@ -23,6 +23,7 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from logflume.closing import Closing
 from logflume.errors import UsageError
 from logflume.ship.recording import Watch
 from logflume.ship.segments import Rules, Segments, Writer
@@ -30,13 +31,12 @@ from logflume.ship.segments import Rules, Segments, Writer
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from typing_extensions import Self
 
 _OPEN: weakref.WeakSet[Appender] = weakref.WeakSet()
 _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
-class Appender:
+class Appender(Closing):
     """One stream that this program writes to; any number of processes may have it open.
 
     Attributes:
@@ -108,12 +108,6 @@ class Appender:
         if self._segments is not None:
             self._segments.abandon()
         self._segments = self._watch = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def _forked() -> None:

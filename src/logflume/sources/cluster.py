@@ -18,13 +18,12 @@ import threading
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
+from logflume.closing import Closing
 from logflume.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from types import TracebackType
 
-    from typing_extensions import Self
 
 CONNECT_S = 5.0
 """So long may it take to reach the API server."""
@@ -202,7 +201,7 @@ class Cluster:
         return client.ApiClient(configuration)
 
 
-class ApiStream:
+class ApiStream(Closing):
     """Bytes that the API server sends. ``shut_down`` may be called by any thread, and ends a read under way.
 
     Loss:   none in silence: an end that is not the server's raises ApiBroken.
@@ -247,14 +246,6 @@ class ApiStream:
         """Release the connection. Never raises."""
         with contextlib.suppress(Exception):
             self._response.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _api_client(client: Any) -> Any:  # noqa: ANN401 - as above

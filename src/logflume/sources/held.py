@@ -10,13 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from logflume.abc import BLOCK_BYTES
+from logflume.closing import Closing
 from logflume.errors import SourceFailed, UsageError
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
-    from typing_extensions import Self
-
     from logflume.abc import Reader, Source
     from logflume.records import Gap, Identity, Position
 
@@ -84,7 +81,7 @@ class HeldSource:
         return self._source.peek_identity()
 
 
-class HeldReader:
+class HeldReader(Closing):
     """Reads a HeldSource; see ``logflume.abc.Reader``."""
 
     def __init__(
@@ -124,11 +121,3 @@ class HeldReader:
     def close(self) -> None:
         """Let go of the bytes."""
         self._data = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

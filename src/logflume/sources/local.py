@@ -33,6 +33,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from logflume.abc import BLOCK_BYTES
+from logflume.closing import Closing
 from logflume.errors import CursorExpired, SourceFailed, UsageError
 from logflume.records import Gap, GapReason, Identity, LogStatus, Position
 from logflume.sources.ahead import Ahead, View
@@ -45,9 +46,7 @@ from logflume.sources.rotation import MAX_NUMBER, Key, Member, rotated_set
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import TracebackType
 
-    from typing_extensions import Self
 
 __all__ = ["MAX_GAPS", "MAX_STRETCHES", "LocalReader", "LocalSource", "rotated_set"]
 
@@ -194,7 +193,7 @@ class LocalSource:
         return sum(member.size_bytes for member in older if member.regular)
 
 
-class LocalReader:
+class LocalReader(Closing):
     """Reads a LocalSource, and follows it: see ``logflume.abc.Reader``.
 
     Order:  as written, oldest file first.
@@ -249,14 +248,6 @@ class LocalReader:
         """Release the descriptor."""
         self._closed = True
         self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _read(self, max_bytes: int) -> bytes:
         for _ in range(_TURNS):

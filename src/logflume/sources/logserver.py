@@ -19,15 +19,13 @@ from typing import TYPE_CHECKING
 import httpx
 
 from logflume.abc import BLOCK_BYTES
+from logflume.closing import Closing
 from logflume.errors import CursorExpired, SourceFailed, UsageError
 from logflume.records import Gap, GapReason, Identity, Position
 from logflume.sources.hosts import HostRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from types import TracebackType
-
-    from typing_extensions import Self
 
     from logflume.sources.hosts import AllowedHosts
 
@@ -128,7 +126,7 @@ class LogServerSource:
         return _identity(self._name, first) if first else None
 
 
-class LogServerReader:
+class LogServerReader(Closing):
     """Reads a LogServerSource, and asks again at its end; see ``logflume.abc.Reader``."""
 
     def __init__(self, served: Served, name: str, start: int) -> None:
@@ -245,14 +243,6 @@ class LogServerReader:
         if self._client is not None:
             self._client.close()
             self._client = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     # asking
 

@@ -7,16 +7,11 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from typing import TYPE_CHECKING
 
 from logflume.abc import BLOCK_BYTES
+from logflume.closing import Closing
 from logflume.errors import CursorExpired, UsageError
 from logflume.records import Gap, Identity, Position
-
-if TYPE_CHECKING:
-    from types import TracebackType
-
-    from typing_extensions import Self
 
 _FINGERPRINT_BYTES = 1024
 
@@ -67,7 +62,7 @@ class BytesSource:
         return Identity(f"bytes:{_digest(self._data)}", _digest(first), len(first))
 
 
-class BytesReader:
+class BytesReader(Closing):
     """Reads a BytesSource; see ``logflume.abc.Reader``."""
 
     def __init__(self, data: bytes, start: int, identity: Identity) -> None:
@@ -94,14 +89,6 @@ class BytesReader:
     def close(self) -> None:
         """Let go of the data."""
         self._data = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _digest(data: bytes) -> str:

@@ -20,14 +20,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from logflume.abc import BLOCK_BYTES
+from logflume.closing import Closing
 from logflume.errors import CursorExpired, SourceFailed, UsageError
 from logflume.records import Gap, GapReason, Identity, Position
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from types import TracebackType
 
-    from typing_extensions import Self
 
 MAX_PARTS = 200_000
 """A stream of more parts is not read: name one of its runs."""
@@ -274,7 +273,7 @@ class ObjectSource:
         return _identity(pieces[0].part) if pieces else None
 
 
-class ObjectReader:
+class ObjectReader(Closing):
     """Reads a stream, and follows it: see ``logflume.abc.Reader``.
 
     Order:  as captured. Loss: a part that is missing or damaged is a Gap.
@@ -364,14 +363,6 @@ class ObjectReader:
         """Release what is held."""
         self._closed = True
         self._data = b""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _identity(part: Part) -> Identity:

@@ -16,14 +16,11 @@ from io import FileIO
 from typing import TYPE_CHECKING
 
 from logflume.abc import BLOCK_BYTES
+from logflume.closing import Closing
 from logflume.records import Identity
 from logflume.sources.compressed import MAGIC_BYTES, Decoder, detect
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
-    from typing_extensions import Self
-
     from logflume.sources.compressed import Damage, Format
     from logflume.sources.rotation import Key, Member
 
@@ -63,7 +60,7 @@ class Cut(enum.Enum):
     OVERWRITTEN = "overwritten while it was read"
 
 
-class OpenFile:
+class OpenFile(Closing):
     """One open file of a set: how far it is read, and whether it is still the same.
 
     ``at`` counts decoded bytes; ``first`` holds the first FINGERPRINT_BYTES of them; ``seen_mtime_ns`` is when it was
@@ -209,14 +206,6 @@ class OpenFile:
         """Release the descriptor."""
         with contextlib.suppress(OSError):
             self._io.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _look_at_first(self) -> None:
         kind = detect(self.path, os.pread(self._io.fileno(), MAGIC_BYTES, 0))

@@ -19,6 +19,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from logflume.abc import BLOCK_BYTES
+from logflume.closing import Closing
 from logflume.errors import CursorExpired, SourceFailed, UsageError
 from logflume.records import Gap, GapReason, Identity, Position
 from logflume.sources.cluster import ApiBroken, ApiRefused, Cluster, iter_items, path_of
@@ -30,9 +31,6 @@ from logflume.spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from types import TracebackType
-
-    from typing_extensions import Self
 
     from logflume.abc import Source
     from logflume.sources.podstate import Run
@@ -246,7 +244,7 @@ class PodSource:
         return None if run is None else _identity(_run_key(view, run))
 
 
-class PodReader:
+class PodReader(Closing):
     """Reads a PodSource; see ``logflume.abc.Reader``. Any thread may close it, which ends a read at once."""
 
     def __init__(
@@ -358,14 +356,6 @@ class PodReader:
         self.interrupt()
         if self._thread is not threading.current_thread():
             self._thread.join(_END_S)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 @contextlib.contextmanager

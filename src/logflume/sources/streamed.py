@@ -20,15 +20,14 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from logflume.abc import BLOCK_BYTES
+from logflume.closing import Closing
 from logflume.errors import CursorExpired, SourceFailed, UsageError
 from logflume.records import Gap, GapReason, Identity, Position
 from logflume.spool import DISK_BYTES, MEMORY_BYTES, Spool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from types import TracebackType
 
-    from typing_extensions import Self
 
 PIECE_BYTES = 64 * 1024
 """Lines are gathered to so much before they go into the spool."""
@@ -145,7 +144,7 @@ class StreamedSource:
         return _identity(_key(self.name))
 
 
-class StreamedReader:
+class StreamedReader(Closing):
     """Reads a StreamedSource; see ``logflume.abc.Reader``. Any thread may close it, which ends a read at once.
 
     A stream that waits for something when the reader is closed is ended when it gives its next piece.
@@ -234,14 +233,6 @@ class StreamedReader:
         self._spool.close()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(_END_S)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     # the thread
 
