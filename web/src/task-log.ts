@@ -79,6 +79,8 @@ export class TaskLog extends Element {
   #groupsTimer = 0;
   #following = false;
   #awaitsErrors = false;
+  /** A line that is linked to, and not counted yet. */
+  #awaitsLine: number | null = null;
   #left: { lines: number; errors: number } | null = null;
   #passed: { from: number; lines: number } | null = null;
   #notice: { text: string; actions: readonly (readonly [string, () => void])[] } | null = null;
@@ -184,6 +186,7 @@ export class TaskLog extends Element {
     if (place.range) {
       this.#current = place.range.first;
       this.#goTo(place.range.first, "center");
+      if (!meta.lines.exact) this.#awaitsLine = place.range.first;
       return;
     }
     if (isFiltered(this.#filters)) return;
@@ -260,6 +263,10 @@ export class TaskLog extends Element {
     if (before && meta.lines.count > before.lines.count) this.#grew(before, meta);
     this.#engine.setCount(this.#view.count);
     if (this.#following) this.#engine.scrollToEnd();
+    if (this.#awaitsLine !== null && meta.lines.count > this.#awaitsLine) {
+      this.#goTo(this.#awaitsLine);
+      this.#awaitsLine = null;
+    }
     if (this.#awaitsErrors && before) this.#lookForErrors(meta);
     if (!before || meta.lines.exact !== before.lines.exact || meta.lines.count !== before.lines.count)
       this.#summarise();
@@ -389,8 +396,10 @@ export class TaskLog extends Element {
   #shown(first: number, last: number, byUser: boolean): void {
     if (this.#view.count)
       this.#view.want(Math.max(0, first - 2 * OVERSCAN), Math.min(last + 2 * OVERSCAN, this.#view.count - 1));
-    if (byUser) this.#setFollowing(this.#engine.atEnd);
-    else if (this.#engine.atEnd && !this.#following && this.#left === null)
+    if (byUser) {
+      this.#awaitsLine = null;
+      this.#setFollowing(this.#engine.atEnd);
+    } else if (this.#engine.atEnd && !this.#following && this.#left === null)
       this.#following = this.#meta?.state === "running";
     this.#frame ||= requestAnimationFrame(() => {
       this.#frame = 0;

@@ -121,7 +121,7 @@ function searchBox({ search, hit, meta, act }: Shown): TemplateResult {
       class="regex quiet"
       aria-pressed=${String(search?.wanted.regex ?? false)}
       aria-label="Regular expression"
-      title="Regular expression"
+     
       @click=${(event: Event) => {
         const button = event.currentTarget as HTMLElement;
         button.setAttribute("aria-pressed", String(button.getAttribute("aria-pressed") !== "true"));
@@ -133,13 +133,13 @@ function searchBox({ search, hit, meta, act }: Shown): TemplateResult {
     ${search === null ? nothing : html`<span class="count">${found(search, hit, meta)}</span>`}
     ${
       search?.running
-        ? html`<button class="quiet" aria-label="Cancel the search" title="Cancel (Esc)" @click=${act.cancel}>✕</button>`
+        ? html`<button class="quiet" aria-label="Cancel the search" @click=${act.cancel}>✕</button>`
         : nothing
     }
     ${
       search?.hits.length
-        ? html`<button class="quiet" aria-label="Previous hit" title="Previous (N)" @click=${() => act.run("previousHit")}>↑</button
-            ><button class="quiet" aria-label="Next hit" title="Next (n)" @click=${() => act.run("nextHit")}>↓</button>`
+        ? html`<button class="quiet" aria-label="Previous hit" @click=${() => act.run("previousHit")}>↑</button
+            ><button class="quiet" aria-label="Next hit" @click=${() => act.run("nextHit")}>↓</button>`
         : nothing
     }
   </div>`;
