@@ -55,7 +55,7 @@ export function toolbar(shown: Shown): TemplateResult {
   const { meta, home, act } = shown;
   const parts = (meta?.id ?? "").split("/");
   return html`<header class="bar">
-    ${home === null ? nothing : html`<a class="button quiet home" href=${home || "."} title="All logs">Logs</a>`}
+    ${home === null ? nothing : html`<a class="button quiet home" href=${home || "."}>Logs</a>`}
     <h1 title=${visible(meta?.id ?? "")}>
       ${parts.map((part, at) => html`${at ? html`<span class="slash">/</span>` : nothing}<span>${visible(part)}</span>`)}
     </h1>
@@ -75,7 +75,7 @@ export function toolbar(shown: Shown): TemplateResult {
     </select>
     ${menu(shown, "filters", filterName(shown.filters), filterForm)}
     ${menu(shown, "looks", "View", lookForm)} ${menu(shown, "download", "Download", downloads)}
-    <button class="quiet" title="Keys (?)" aria-label="Keys and help" @click=${() => act.run("help")}>?</button>
+    <button class="quiet" aria-label="Keys and help" @click=${() => act.run("help")}>?</button>
   </header>`;
 }
 
@@ -308,8 +308,8 @@ export function footer(shown: Shown): TemplateResult {
     ${view instanceof FilteredView && !view.whole ? html`<span>filtering, ${view.percent(meta?.lines.count ?? 0)} %</span>` : nothing}
     ${meta ? html`<button class="quiet" @click=${act.sources}>${sourcesTold(meta)}</button>` : nothing}
     <span>${bytes(meta?.bytes ?? null)}</span>
-    <button class="quiet" title="Times (t)" @click=${() => act.run("time")}>${clock.name}</button>
-    <button class="quiet follow" aria-pressed=${String(shown.following)} title="Follow the end (F)" @click=${() => act.run("follow")}>
+    <button class="quiet" @click=${() => act.run("time")}>${clock.name}</button>
+    <button class="quiet follow" aria-pressed=${String(shown.following)} @click=${() => act.run("follow")}>
       ${shown.following ? "Following" : "Follow"}
     </button>
   </footer>`;
