@@ -131,6 +131,7 @@ class IndexEntry(TypedDict):
     """What had been given out at one place of a merged log; sums from its start."""
 
     bytes: int
+    text: int  # bytes of the merged text: those, and newlines after last lines that lack theirs
     lines: int
     records: int
     ts: int
@@ -150,6 +151,7 @@ class Index:
     def encoded(self) -> bytes: ...  # for another Index to be extended with
     def last(self) -> IndexEntry: ...
     def at_line(self, line: int) -> IndexEntry: ...  # the last one at or before that line
+    def at_text(self, offset: int) -> IndexEntry: ...  # the last one at or before that byte of the merged text
     def after_line(self, line: int) -> IndexEntry | None: ...  # the first one after it
     def before_time(self, ts_ns: int) -> IndexEntry: ...  # the last one all of whose records are before it
     def at_count(self, levels: int, count: int) -> IndexEntry: ...  # the last one up to that many of these levels

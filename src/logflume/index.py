@@ -36,7 +36,7 @@ from logflume.records import Dedup, GapReason, Level, Output
 from logflume.seek import UNTIMED_NS, Place, iter_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Generator, Iterator, Mapping, Sequence
 
     from typing_extensions import Self
 
@@ -322,6 +322,27 @@ class LogIndex(Closing):
             raise UsageError(f"a timeline has 1 to {MAX_BUCKETS} buckets, not {buckets}")
         return self._covered.timeline(buckets)
 
+    def text_bytes(self, sizes: Mapping[str, int | None]) -> int | None:
+        """Return how many bytes the merged text of sources of these names and sizes has; None if it covers others.
+
+        Costs no reading of the log.
+        """
+        return self._covered.text_of(sizes)
+
+    def locate_byte(self, offset: int, sizes: Mapping[str, int | None]) -> tuple[Cursor, int] | None:
+        """Return a place before a byte of the merged text of sources, and how many bytes come between.
+
+        The text is that of ``text_bytes``; None when it covers others by now.
+
+        Raises:
+            IndexInvalid: the log is not what was indexed; build again.
+        """
+        covered = self._covered
+        entry = covered.at_text(offset)
+        cursor = covered.cursor_at(entry)
+        # What grew meanwhile may have moved the entry: it covers more, then, and says so.
+        return None if covered.text_of(sizes) is None else (cursor, offset - entry["text"])
+
     def groups(self) -> tuple[list[Group], int | None]:
         """Return the groups of lines that the log itself marks, in the order in which they begin.
 
@@ -368,6 +389,7 @@ class Covered:
         self.total_bytes: int | None = None
         self.complete = False
         self._ends = [_End() for _ in sources]
+        self._before_seam = False  # the last line has no newline: the next one of another source begins with it
         self._index = _core.Index(len(sources))
         self._marks = Marks()
         self._asking = threading.Lock()
@@ -389,6 +411,7 @@ class Covered:
             covered._index.extend(stored.entries)
             covered._ends = [_restored_end(*row) for row in head["ends"]]
             covered._marks = Marks.restored(head["marks"])
+            covered._before_seam = head["before_seam"] is True
         except (KeyError, TypeError, ValueError, BadCursor) as error:
             raise IndexInvalid("the stored index is damaged") from error
         if [end.offset for end in covered._ends] != covered.last()["positions"]:
@@ -404,6 +427,7 @@ class Covered:
             "names": [source.name for source in self.sources],
             "ends": [_stored_end(end) for end in self._ends],
             "complete": self.complete,
+            "before_seam": self._before_seam,
             "marks": self._marks.stored(),
         }
         return Stored(head, self._index.encoded())
@@ -421,6 +445,9 @@ class Covered:
         with _fitting():
             news_ns = [self._news_ns(source, number) for number, source in enumerate(sources)]
         changes_ns = [ns for ns in news_ns if ns is not None]
+        if changes_ns and self._before_seam:
+            changes_ns.append(self.last()["ts"])
+            self._before_seam = False
         self._resume_before(min(changes_ns, default=_EVER_NS))
         self.complete = self.complete and not changes_ns
         self.sources = sources
@@ -450,6 +477,7 @@ class Covered:
                 merged.mark_index()
                 self._add(merged, begin)
                 self.complete = True
+                self._before_seam = merged.cursor().owes_newline is not None
             _require_unchanged(merged.reports())
         self._end_at(merged.cursor() if self.complete else self.cursor_at(self.last()))
         return True
@@ -494,6 +522,17 @@ class Covered:
         """Return the last entry at or before a line."""
         with self._asking:
             return self._index.at_line(line)
+
+    def at_text(self, offset: int) -> IndexEntry:
+        """Return the last entry at or before a byte of the merged text."""
+        with self._asking:
+            return self._index.at_text(offset)
+
+    def text_of(self, sizes: Mapping[str, int | None]) -> int | None:
+        """Return how many bytes the merged text of sources of these names and sizes has; None if it covers others."""
+        is_complete, last = self.complete, self.last()
+        covers = dict(zip([source.name for source in self.sources], last["positions"], strict=True))
+        return last["text"] if is_complete and covers == sizes else None
 
     def after_line(self, line: int) -> IndexEntry | None:
         """Return the first entry after a line; None when none reaches so far."""
@@ -694,7 +733,7 @@ def _first_ns(block: bytes, floor_ns: int, how: How) -> int:
     """Return the effective time of the first record in what follows after ``floor_ns``."""
     merger = replace(how, dedup=Dedup.OFF).merger(1, index_every_bytes=_ONE_RECORD)
     merger.resume(0, floor_ns)
-    merger.feed(0, block)
+    merger.feed(0, block if block.endswith(b"\n") else block + b"\n")  # no entry is made where one is owed
     merger.finish(0)
     merger.take(_ONE_RECORD)
     entries = _core.Index(1)

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-MAGIC = b"logflume index 2\n"
+MAGIC = b"logflume index 3\n"
 """Of another version nothing is read."""
 
 MAX_CACHE_BYTES = 1024 * 1024 * 1024

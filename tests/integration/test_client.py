@@ -241,7 +241,7 @@ def test_a_follow_of_nothing_new_misses_nothing(tmp_path: Path) -> None:
 
 
 def test_a_download_comes_whole_through_any_cuts(server: Server) -> None:
-    """A source in parts where it was cut; the merged log from the start again, of which what had come is left out."""
+    """A source and an indexed log in parts; else it comes from the start again, and what had come is left out."""
     source = (server.folder / "hard" / "attempt=1.log").read_bytes()
     with Cutting(server.port, 6, lambda luck: luck.randrange(STEP_BYTES)) as between, Client(between.url) as client:
         assert b"".join(client.raw("hard/attempt=1.log", source="attempt=1.log")) == source

@@ -16,13 +16,14 @@ import pytest
 import zstandard
 
 from tests.drive import merge_whole
-from tests.served import DEADLINE_S, Server, line, made, serving
+from tests.served import DEADLINE_S, Server, eventually, line, made, serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
 LONG = "logs/long.log/raw"
+MERGED = "logs/dag/attempt=1.log/raw"
 BIG_BYTES = 64 * 1024 * 1024
 
 
@@ -105,6 +106,85 @@ def test_parts(server: Server, asked: str, status: int, part: slice | None) -> N
     if status == 206:
         first = range(len(whole))[part][0]
         assert answer.headers["content-range"] == f"bytes {first}-{first + len(whole[part]) - 1}/{len(whole)}"
+
+
+@pytest.fixture(scope="module")
+def seamed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Serve a log of three sources: two hold the same records, and the last line of the third has no end."""
+    folder = tmp_path_factory.mktemp("seamed")
+    root = folder / "logs" / "dag"
+    root.mkdir(parents=True)
+    (root / "attempt=1.log").write_text("".join(line(n, f"worker {n}") for n in range(3000)))
+    (root / "attempt=1.log.trigger.7.log").write_text("".join(line(n, f"worker {n}") for n in range(0, 3600, 7)))
+    (root / "attempt=1.log.trigger.8.log").write_text("".join(line(n, "x" * 99) for n in range(1500))[:-1])
+    with serving(folder / "logs", folder / "cache") as running:
+        wait_indexed(running)
+        yield running
+
+
+def wait_indexed(server: Server) -> None:
+    """Wait until parts of the merged text can be had."""
+    eventually(lambda: "accept-ranges" in server.client.head(MERGED).headers)
+
+
+def merged_of(server: Server) -> bytes:
+    """Return the merged text, made by the core alone."""
+    return merge_whole([path.read_bytes() for path in sorted((server.folder / "dag").iterdir())])
+
+
+def test_the_merged_text_has_a_size(seamed: Server) -> None:
+    """Once it is indexed; with the newline after the line that has none, without the records that came twice."""
+    whole = merged_of(seamed)
+    held = sum(path.stat().st_size for path in (seamed.folder / "dag").iterdir())
+    assert len(whole) < held
+    answer = seamed.get(MERGED)
+    assert (answer.status_code, answer.content, answer.headers["content-length"]) == (200, whole, str(len(whole)))
+    assert seamed.client.head(MERGED).headers["content-length"] == str(len(whole))
+
+
+@pytest.mark.parametrize("end", ["", "0", "9", "65536"])
+def test_parts_of_the_merged_text(seamed: Server, end: str) -> None:
+    """Each is the same stretch of the whole, wherever it begins."""
+    whole = merged_of(seamed)
+    seam = whole.index(line(1499, "x" * 99).encode()) + len(line(1499, "x" * 99))
+    for first in [0, 1, seam - 2, seam - 1, seam, seam + 1, len(whole) // 3, len(whole) - 10, len(whole) - 1]:
+        last = min(first + int(end), len(whole) - 1) if end else len(whole) - 1
+        answer = seamed.get(MERGED, headers={"Range": f"bytes={first}-{last if end else ''}"})
+        assert (answer.status_code, answer.content) == (206, whole[first : last + 1])
+        assert answer.headers["content-range"] == f"bytes {first}-{last}/{len(whole)}"
+        assert answer.headers["content-length"] == str(last + 1 - first)
+
+
+def test_what_is_no_part_of_the_merged_text(seamed: Server) -> None:
+    """The last bytes are one; what is past the end is none; of what is chosen or packed there are no parts."""
+    whole = merged_of(seamed)
+    assert seamed.get(MERGED, headers={"Range": "bytes=-77"}).content == whole[-77:]
+    past = seamed.get(MERGED, headers={"Range": f"bytes={len(whole)}-"})
+    assert (past.status_code, past.headers["content-range"]) == (416, f"bytes */{len(whole)}")
+    stale = seamed.get(MERGED, headers={"Range": "bytes=5-9", "If-Range": '"another"'})
+    assert (stale.status_code, stale.content) == (200, whole)
+    for more in ({"level": "info"}, {"pack": "gzip"}):
+        answer = seamed.get(MERGED, more, {"Range": "bytes=5-9"})
+        assert (answer.status_code, "accept-ranges" in answer.headers) == (200, False)
+
+
+def test_parts_of_a_merged_text_that_grows(own: Server) -> None:
+    """By If-Range no part of another text comes; what grows after a last line without an end is counted right."""
+    wait_indexed(own)
+    etag = own.client.head(MERGED).headers["etag"]
+    files = sorted((own.folder / "dag").iterdir())
+    for step in range(4):
+        with files[step % 2].open("a") as file:
+            file.write(line(100 + step, f"grown {step}").rstrip("\n" if step < 2 else ""))
+        whole = merged_of(own)
+        part = {"Range": "bytes=9-", "If-Range": etag}
+        stale = own.get(MERGED, headers=part)
+        assert (stale.status_code, stale.content) == (200, whole)
+        wait_indexed(own)
+        etag = own.client.head(MERGED).headers["etag"]
+        for first in (1, len(whole) - 90, len(whole) - 1):
+            answer = own.get(MERGED, headers={"Range": f"bytes={first}-", "If-Range": etag})
+            assert (answer.status_code, answer.content) == (206, whole[first:])
 
 
 def test_validators(own: Server) -> None:

@@ -86,8 +86,22 @@ def require_exact(index: LogIndex, log: HeldLog, reference: Whole, luck: Random)
     for _ in range(8):
         require_exact_rows(index, reference, luck)
         require_exact_time(index, log, reference, BEGIN_NS + luck.randrange(-5, 100) * SECOND_NS)
+    require_exact_bytes(index, log, reference, luck)
     for min_level in (Level.ERROR, Level.CRITICAL):
         require_exact_errors(index, reference, min_level, luck)
+
+
+def require_exact_bytes(index: LogIndex, log: HeldLog, reference: Whole, luck: Random) -> None:
+    """Compare the size of the text and the place of some of its bytes."""
+    text = b"".join(iter_merged(log.sources(), How(output=Output.TEXT), workers=0))
+    assert text == b"".join(reference.written(Output.TEXT))
+    sizes = {source.name: source.peek_size() for source in log.sources()}
+    assert index.text_bytes(sizes) == len(text)
+    for offset in (0, *(luck.randrange(len(text)) for _ in range(4 if text else 0))):
+        place = index.locate_byte(offset, sizes)
+        assert place is not None
+        with iter_merged(log.sources(), How(output=Output.TEXT), start=place[0], workers=0) as rest:
+            assert b"".join(rest)[place[1] :] == text[offset:]
 
 
 def require_exact_rows(index: LogIndex, reference: Whole, luck: Random) -> None:

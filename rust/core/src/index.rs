@@ -7,7 +7,7 @@
 //!        (LEB128, as in DWARF), signed ones in zigzag order (as in Protocol Buffers).
 //!
 //! ```text
-//! entry  := bytes lines records ts± levels-bitmap {count of each level in the bitmap}
+//! entry  := bytes seams lines records ts± levels-bitmap {count of each level in the bitmap}
 //!           changed {source-gap position floor±}
 //! ```
 //! Not here: files, identity of sources; whoever stores an index checks that it fits its log.
@@ -24,6 +24,8 @@ pub const FRAME: usize = 64;
 pub struct Entry {
     /// Bytes of records, in their sources.
     pub bytes: u64,
+    /// Newlines that the merged text has beside these, after last lines that lack theirs.
+    pub seams: u64,
     /// Lines: the ordinal of the next line.
     pub lines: u64,
     /// Records.
@@ -43,6 +45,7 @@ impl Entry {
     pub fn start(n: usize) -> Self {
         Entry {
             bytes: 0,
+            seams: 0,
             lines: 0,
             records: 0,
             ts: UNTIMED,
@@ -50,6 +53,11 @@ impl Entry {
             positions: vec![0; n],
             floors: vec![UNTIMED; n],
         }
+    }
+
+    /// Bytes of the merged text.
+    pub fn text(&self) -> u64 {
+        self.bytes.saturating_add(self.seams)
     }
 
     /// How many records of the levels in `mask` there had been.
@@ -69,6 +77,7 @@ impl Entry {
         };
         Some(Entry {
             bytes: self.bytes.checked_add(base.bytes)?,
+            seams: self.seams.checked_add(base.seams)?,
             lines: self.lines.checked_add(base.lines)?,
             records: self.records.checked_add(base.records)?,
             ts: self.ts.max(base.ts),
@@ -121,6 +130,7 @@ impl Encoder {
         }
         let entry = Entry {
             bytes: given.source_bytes,
+            seams: given.seams,
             lines: given.lines,
             records: given.records,
             ts: self.ts,
@@ -140,6 +150,7 @@ impl Encoder {
 
 fn encode(entry: &Entry, last: &Entry, out: &mut Vec<u8>) {
     put(entry.bytes - last.bytes, out);
+    put(entry.seams - last.seams, out);
     put(entry.lines - last.lines, out);
     put(entry.records - last.records, out);
     put(zigzag(entry.ts.wrapping_sub(last.ts)), out);
@@ -166,6 +177,7 @@ fn encode(entry: &Entry, last: &Entry, out: &mut Vec<u8>) {
 fn decode(entry: &mut Entry, bytes: &[u8], at: usize) -> Option<usize> {
     let mut reader = Reader { bytes, at };
     entry.bytes = entry.bytes.checked_add(reader.get()?)?;
+    entry.seams = entry.seams.checked_add(reader.get()?)?;
     entry.lines = entry.lines.checked_add(reader.get()?)?;
     entry.records = entry.records.checked_add(reader.get()?)?;
     entry.ts = entry.ts.wrapping_add(unzigzag(reader.get()?));
@@ -344,6 +356,11 @@ impl Index {
         self.search(|entry| entry.lines <= line).entry
     }
 
+    /// The last entry at or before a byte of the merged text.
+    pub fn at_text(&self, offset: u64) -> Entry {
+        self.search(|entry| entry.text() <= offset).entry
+    }
+
     /// The first entry after a line; None if no entry reaches so far.
     pub fn after_line(&self, line: u64) -> Option<Entry> {
         self.after(&self.search(|entry| entry.lines <= line)).map(|spot| spot.entry)
@@ -373,9 +390,11 @@ mod tests {
         let mut given = Given::default();
         for &(size, ts, source, level) in steps {
             given.source_bytes += size;
+            given.seams += size % 2;
             given.lines += size / 10;
             given.records += size / 20;
             entry.bytes = given.source_bytes;
+            entry.seams = given.seams;
             entry.lines = given.lines;
             entry.records = given.records;
             entry.ts = ts;
@@ -409,6 +428,8 @@ mod tests {
             prop_assert_eq!(index.last(), all.last().unwrap());
             let line = line % (all.last().unwrap().lines + 2);
             prop_assert_eq!(Some(&index.at_line(line)), all.iter().rfind(|entry| entry.lines <= line));
+            let offset = all[all.len() / 2].text();
+            prop_assert_eq!(Some(&index.at_text(offset)), all.iter().rfind(|entry| entry.text() <= offset));
             let after = index.after_line(line);
             prop_assert_eq!(after.as_ref(), all.iter().find(|entry| entry.lines > line));
             let mask = 1 << 4;

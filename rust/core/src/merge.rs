@@ -62,6 +62,8 @@ pub struct Given {
     pub source_bytes: u64,
     /// Bytes given out.
     pub bytes: u64,
+    /// Of these, as text, newlines put between a last line that has none and what follows it.
+    pub seams: u64,
     /// Records not shown because another source had shown them.
     pub duplicates: u64,
 }
@@ -546,10 +548,11 @@ impl<B: AsRef<[u8]>> Merger<B> {
             _ if seamless => {
                 if self.owes_newline.take().is_some_and(|other| other != source) {
                     self.out.push(b'\n');
+                    self.given.seams += 1;
                 }
                 self.out.extend_from_slice(batch.stretch(&run[0], &run[count - 1]));
             }
-            Output::Text => text(source, batch, run, &mut self.owes_newline, &mut self.out),
+            Output::Text => self.given.seams += text(source, batch, run, &mut self.owes_newline, &mut self.out),
             Output::Ndjson => {
                 for record in run.iter().filter(|record| !record.hidden()) {
                     render::ndjson(batch.bytes(record), record, &mut self.out);
@@ -586,14 +589,14 @@ impl<B: AsRef<[u8]>> Merger<B> {
         self.inputs[source].advance(count);
     }
 
-    /// Make an index entry if it is time; but not within an instant at which sources are compared: a merge
-    /// resumed there would not know what was shown of it.
+    /// Make an index entry if it is time; but not within an instant at which sources are compared, nor before a seam:
+    /// a merge resumed there would not know what was shown of it, or whose newline is owed.
     fn mark_if_due(&mut self) {
         let due = match &self.index {
             Some(index) => self.given.source_bytes >= index.marked_bytes() + self.options.index_every_bytes,
             None => false,
         };
-        if due && self.resumable() {
+        if due && self.owes_newline.is_none() && self.resumable() {
             self.mark_index();
         }
     }
@@ -639,19 +642,23 @@ fn run_length(records: &[Record], through: i64, budget: usize) -> usize {
 }
 
 /// Append records of a source as they are; a line that lacks its newline gets it only when a line of another follows.
+/// How many it has put there is returned.
 fn text<B: AsRef<[u8]>>(
     source: usize,
     batch: &Batch<B>,
     run: &[Record],
     owes_newline: &mut Option<usize>,
     out: &mut Vec<u8>,
-) {
+) -> u64 {
+    let mut seams = 0;
     for record in run.iter().filter(|record| !record.hidden()) {
         let bytes = batch.bytes(record);
         if owes_newline.take().is_some_and(|other| other != source) {
             out.push(b'\n');
+            seams += 1;
         }
         out.extend_from_slice(bytes);
         *owes_newline = (!record.cut_end() && bytes.last() != Some(&b'\n')).then_some(source);
     }
+    seams
 }

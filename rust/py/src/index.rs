@@ -42,6 +42,10 @@ impl Index {
         told(py, &self.0.at_line(line))
     }
 
+    fn at_text<'py>(&self, py: Python<'py>, offset: u64) -> PyResult<Bound<'py, PyDict>> {
+        told(py, &self.0.at_text(offset))
+    }
+
     fn after_line<'py>(&self, py: Python<'py>, line: u64) -> PyResult<Option<Bound<'py, PyDict>>> {
         self.0.after_line(line).map(|entry| told(py, &entry)).transpose()
     }
@@ -58,6 +62,7 @@ impl Index {
 fn told<'py>(py: Python<'py>, entry: &Entry) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     dict.set_item("bytes", entry.bytes)?;
+    dict.set_item("text", entry.text())?;
     dict.set_item("lines", entry.lines)?;
     dict.set_item("records", entry.records)?;
     dict.set_item("ts", entry.ts)?;

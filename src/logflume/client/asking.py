@@ -364,7 +364,6 @@ class Download:
         self.bytes_read = 0
         self._params = params
         self._etag: str | None = None
-        self._in_parts = False
         self._skip = 0
 
     def params(self) -> Params:
@@ -373,7 +372,7 @@ class Download:
 
     def headers(self) -> dict[str, str]:
         """Ask for what has not come."""
-        if not self.bytes_read or not self._in_parts or self._etag is None:
+        if not self.bytes_read or self._etag is None:
             return {}
         return {"Range": f"bytes={self.bytes_read}-", "If-Range": self._etag}
 
@@ -386,7 +385,7 @@ class Download:
         """
         part = headers.get("content-range")
         if not self.bytes_read:
-            self._etag, self._in_parts = headers.get("etag"), headers.get("accept-ranges") == "bytes"
+            self._etag = headers.get("etag")
         elif self._etag is None or headers.get("etag") != self._etag:
             raise CursorExpired("the log has changed since this download began: begin again, or use stream()")
         if part is not None and not part.startswith(f"bytes {self.bytes_read}-"):

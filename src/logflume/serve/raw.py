@@ -3,8 +3,9 @@
 Holds: what is sent is what was said: as long, and of the bytes that the ETag stands for. A source that is cut,
        replaced or rotated away meanwhile cuts the connection; no wrong bytes end as if all was there.
 Plan:  one plain source has a size: it is read from any offset, up to the size that it had when it was asked for, by a
-       reader that knows its file by its first bytes and goes on through rotation. All else has no size before it is
-       made, and so no parts: compressed sources, several sources, filters.
+       reader that knows its file by its first bytes and goes on through rotation. So has the merged text of plain
+       sources once the index covers just them: it is merged from the entry before the part. All else has no size
+       before it is made, and so no parts: compressed sources, some of several sources, filters.
 Memory: what the pump holds, and one compressed block.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import quote
 
@@ -30,9 +32,10 @@ from logflume.serve.streams import ENCODERS, Form, StreamResponse, pumped
 from logflume.until import sources_now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from logflume.abc import Log, Source
+    from logflume.index import LogIndex
     from logflume.records import Identity
     from logflume.serve.pump import Closing
 
@@ -44,6 +47,7 @@ MAX_NAME_CHARS = 150
 PACKED = {"gzip": ("application/gzip", ".gz"), "zstd": ("application/zstd", ".zst")}
 """How a download can be packed: its type, and the end of its name."""
 
+_OF_PARTS = ("Accept-Ranges", "Content-Length", "Content-Range")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._=+,@ -]+")
 
 
@@ -56,10 +60,12 @@ def raw(
     """Download a source, or the whole log merged by time, as it was written.
 
     With one `source` (or where the log has just one) it is byte for byte that source: its rotated predecessors, then
-    its newest file. Of a plain one parts can be had (`Range`, `If-Range`). Several sources, and what filters leave,
-    come as merged text. When anything goes missing on the way the connection is cut: an answer that ends is whole.
+    its newest file. Several sources, and what filters leave, come as merged text. Of a plain source, and of the whole
+    merged text of plain ones as soon as it is indexed, parts can be had (`Range`, `If-Range`). When anything goes
+    missing on the way the connection is cut: an answer that ends is whole.
     """
-    log = shelf_of(request).find(log_id)
+    shelf = shelf_of(request)
+    log = shelf.find(log_id)
     sources = filters.sources_of(log)
     etag = _etag(log, sources, filters, pack)
     name = f"{log.id}/{sources[0].name}" if filters.sources and len(sources) == 1 else log.id
@@ -77,25 +83,60 @@ def raw(
         since_ns=filters.since_ns(),
         count=guard_of(request).metrics.new_reading().update,
     )
-    return _answer(request, lambda: Reading(wanted), headers, pack)
+    sizes = {source.name: source.peek_size() for source in wanted.log.sources()}
+    if filters.sources or filters.chooses_records() or pack or None in sizes.values():
+        return _answer(request, lambda: Reading(wanted), headers, pack)
+    return _text(request, wanted, sizes, shelf.index(log), headers)
+
+
+def _text(
+    request: Request, wanted: Wanted, sizes: Mapping[str, int | None], index: LogIndex, headers: dict[str, str]
+) -> Response:
+    """Answer with the merged text of a log; with a part of it where the index covers its sources up to these sizes."""
+    # Times without a year are of the same one then, whatever part they are in.
+    wanted = replace(wanted, how=replace(wanted.how, reference_ns=index.covered.how.reference_ns))
+    size = index.text_bytes(sizes)
+    if size is None:
+        return _answer(request, lambda: Reading(wanted), headers, None)
+    status, part = _asked_part(request, size, headers)
+    try:
+        place = index.locate_byte(part.start, sizes) if part.start else (None, 0)
+    except IndexInvalid:
+        place = None
+    if place is None:
+        for name in _OF_PARTS:
+            headers.pop(name, None)
+        return _answer(request, lambda: Reading(wanted), headers, None)
+    after, skip = place
+    return _answer(request, lambda: _Part(Reading(replace(wanted, after=after)), skip, part), headers, None, status)
 
 
 def _source(request: Request, source: Source, headers: dict[str, str], pack: str | None) -> Response:
     size = source.peek_size() if source.seekable else None
-    part = range(size or 0)
-    status = 200
+    status, part = 200, range(size or 0)
     if size is not None and pack is None:
-        headers["Accept-Ranges"] = "bytes"
-        if_range = request.headers.get("if-range")
-        wanted = wanted_part(request.headers.get("range"), size) if if_range in (None, headers["ETag"]) else None
-        if wanted is not None and not wanted:
-            no_part = {"Content-Range": f"bytes */{size}", "Accept-Ranges": "bytes"}
-            raise Problem(416, "no-such-part", f"There are {size} bytes.", headers=no_part, size=size)
-        if wanted is not None:
-            status, part = 206, wanted
-            headers["Content-Range"] = f"bytes {part[0]}-{part[-1]}/{size}"
-        headers["Content-Length"] = str(len(part))
+        status, part = _asked_part(request, size, headers)
     return _answer(request, lambda: _Copy(source, part, known=size is not None), headers, pack, status)
+
+
+def _asked_part(request: Request, size: int, headers: dict[str, str]) -> tuple[int, range]:
+    """Return the status and the part that is asked for of so many bytes, and tell them in the headers.
+
+    Raises:
+        Problem: there is no such part.
+    """
+    headers["Accept-Ranges"] = "bytes"
+    if_range = request.headers.get("if-range")
+    wanted = wanted_part(request.headers.get("range"), size) if if_range in (None, headers["ETag"]) else None
+    if wanted is not None and not wanted:
+        no_part = {"Content-Range": f"bytes */{size}", "Accept-Ranges": "bytes"}
+        raise Problem(416, "no-such-part", f"There are {size} bytes.", headers=no_part, size=size)
+    part = range(size) if wanted is None else wanted
+    headers["Content-Length"] = str(len(part))
+    if wanted is None:
+        return 200, part
+    headers["Content-Range"] = f"bytes {part[0]}-{part[-1]}/{size}"
+    return 206, part
 
 
 def _answer(request: Request, make: Make, headers: dict[str, str], pack: str | None, status: int = 200) -> Response:
@@ -151,6 +192,36 @@ class _Copy:
     def close(self) -> None:
         """Release it."""
         self._reader.close()
+
+
+class _Part:
+    """Bytes of a merged text: those of ``part``, after ``skip`` others."""
+
+    def __init__(self, blocks: Closing, skip: int, part: range) -> None:
+        self._blocks = blocks
+        self._skip = skip
+        self._left = len(part)
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield them.
+
+        Raises:
+            SourceFailed: they are not there any more.
+        """
+        if not self._left:
+            return
+        for block in self._blocks:
+            kept = block[self._skip : self._skip + self._left]
+            self._skip = max(0, self._skip - len(block))
+            self._left -= len(kept)
+            yield kept
+            if not self._left:
+                return
+        raise SourceFailed(_shrunk("The log"))
+
+    def close(self) -> None:
+        """Release them."""
+        self._blocks.close()
 
 
 class _Packed:
