@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from logflume.client import Stream
+    from logflume.client import Meta, Stream
 
 ATTEMPT = "dag/attempt=1.log"
 STEP_BYTES = 900_000  # more than lie between the first two cursors of an answer
@@ -313,6 +314,33 @@ def test_the_async_client_asks_everything_too(server: Server) -> None:
                 await client.meta("lonk.log")
 
     asyncio.run(ask())
+
+
+def test_a_change_is_waited_for(tmp_path: Path) -> None:
+    """It comes as soon as the log has grown; without a change, the same comes when the time is over."""
+    (tmp_path / "logs").mkdir()
+    log = tmp_path / "logs" / "a.log"
+    log.write_text(line(1))
+
+    async def wait(url: str, version: str) -> Meta:
+        async with AsyncClient(url) as client:
+            return await client.wait("a.log", version, wait_s=0)
+
+    with serving(log.parent, tmp_path / "cache") as running, Client(running.url) as client:
+        eventually(lambda: client.meta("a.log")["lines"]["exact"])
+        known = client.meta("a.log")
+        assert client.wait("a.log", known["version"], wait_s=0.1)["version"] == known["version"]
+        assert asyncio.run(wait(running.url, known["version"]))["version"] == known["version"]
+        appending = threading.Timer(0.2, log.write_text, [line(1) + line(2)])
+        appending.start()
+        grown = client.wait("a.log", known["version"], wait_s=60)
+        appending.join()
+        assert grown["version"] != known["version"]
+        assert grown["sources"][0]["bytes"] == len(line(1) + line(2))
+        assert asyncio.run(wait(running.url, known["version"]))["version"] != known["version"]
+        for wait_s in (-1, 61, math.nan):
+            with pytest.raises(UsageError, match="one can wait"):
+                client.wait("a.log", "", wait_s=wait_s)
 
 
 def test_errors_are_those_of_the_tree(server: Server) -> None:

@@ -20,6 +20,7 @@ from logflume.client.connecting import (
     JSON,
     MAX_ANSWER_BYTES,
     TIMEOUT_S,
+    WAIT_S,
     BrokenAnswer,
     Options,
     check_answer,
@@ -28,6 +29,7 @@ from logflume.client.connecting import (
     json_object,
     name_place,
     refused,
+    wait_params,
     which_params,
 )
 from logflume.client.patience import GIVE_UP_S, Patience
@@ -201,6 +203,21 @@ class AsyncClient:
     async def meta(self, log_id: str) -> Meta:
         """Return what a log is made of: bytes, lines, times, levels, sources, state."""
         return cast("Meta", await self._asker.ask(log_path(log_id), []))
+
+    async def wait(self, log_id: str, version: str, *, wait_s: float = WAIT_S) -> Meta:
+        """Return ``meta`` as soon as its ``version`` is not this one any more, or when the time is over.
+
+        Args:
+            log_id: which log.
+            version: that of an earlier ``Meta``.
+            wait_s: 0 to 60 s; it is no more than half of the client's ``timeout_s``. It begins again after a cut, and
+                ends early when the server does.
+
+        Raises:
+            UsageError: a time beyond that.
+        """
+        params = wait_params(version, wait_s, self._asker.options.timeout_s)
+        return cast("Meta", await self._asker.ask(log_path(log_id), params))
 
     # reading
 

@@ -31,7 +31,6 @@ from logflume.records import Gap, GapReason
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from typing_extensions import NotRequired
 
 TYPES = "urn:logflume:problem:"
 
@@ -79,7 +78,8 @@ class Meta(TypedDict):
     levels: dict[str, int]
     sources: list[SourceAnswer]
     index: dict[str, Any]
-    state: NotRequired[dict[str, Any]]
+    state: str
+    version: str  # another one as soon as anything of this is
 
 
 class Page(TypedDict):

@@ -27,6 +27,12 @@ if TYPE_CHECKING:
     from logflume.client.asking import Moment, Params
     from logflume.records import Level
 
+WAIT_S = 25.0
+"""How long one waits for a log to change, unless told otherwise."""
+
+MAX_WAIT_S = 60.0
+"""A server lets one wait so long for a log to change."""
+
 TIMEOUT_S = 60.0
 """A connection on which nothing comes for so long is cut; servers send something every 15 s."""
 
@@ -66,6 +72,17 @@ class Which(TypedDict, total=False):
     zone: str
     time_format: str | None
     dedup: bool
+
+
+def wait_params(version: str, wait_s: float, timeout_s: float) -> Params:
+    """Return what waits for another version, within what a connection may be silent.
+
+    Raises:
+        UsageError: nobody can wait so long.
+    """
+    if not 0 <= wait_s <= MAX_WAIT_S:
+        raise UsageError(f"one can wait for 0 to {MAX_WAIT_S:g} s, not {wait_s:g}")
+    return params_of(wait=min(wait_s, timeout_s / 2), version=version)
 
 
 def which_params(

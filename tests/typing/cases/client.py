@@ -19,6 +19,7 @@ def read(client: Client) -> None:
     for log in client.logs():
         assert_type(log, LogEntry)
     assert_type(client.meta("x"), Meta)
+    assert_type(client.wait("x", client.meta("x")["version"], wait_s=1), Meta)
     for hit in client.search("x", q="error"):
         assert_type(hit, Hit)
     client.stream("x", sinse="15m")  # type: ignore[call-arg]
