@@ -222,7 +222,10 @@ class _NamePattern:
 
 
 class FolderCatalog:
-    """The logs under one folder. Making it opens nothing; threads may share it, for it keeps only its arguments."""
+    """The logs under one folder. Making it opens nothing; threads may share it, for it keeps only its arguments.
+
+    What is missing of its logs is told with paths from that folder on.
+    """
 
     def __init__(self, root: str | os.PathLike[str], *, layout: Layout | None = None) -> None:
         """Catalog ``root``, which may itself be a symlink; the layout is ``ByName()`` unless another is given."""
@@ -299,7 +302,8 @@ class FolderCatalog:
 
     def _sources(self, log_id: str) -> list[LocalSource]:
         common, paths = self.files_of(log_id)
-        return [LocalSource(path, root=self._root, name=_name_within(common, path)) for path in paths]
+        root = self._root
+        return [LocalSource(path, root=root, name=_name_within(common, path), told_from=root) for path in paths]
 
     def _descend(self, log_id: str) -> tuple[_Place, list[str]]:
         """Go down as far as the folders of an id exist; return the last, and the keys that are left (at least one)."""
@@ -385,7 +389,7 @@ class FolderCatalog:
         return [place.id + near for near in difflib.get_close_matches(key[:_MAX_NAME_BYTES], names, n=5)]
 
     def _unlistable(self, error: OSError) -> UsageError:
-        return UsageError(f"the folder {self._root!r} cannot be listed: {error.strerror}")
+        return UsageError(f"the folder {os.path.basename(self._root)!r} cannot be listed: {error.strerror}")
 
     def _iter_names(self, folder: str) -> Iterator[tuple[str, bool]]:
         """Yield the names in a folder, and whether each is a folder; without symlinked folders that stay in the root.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import html
 import json
+import os
 import re
 import ssl
 import subprocess
@@ -50,6 +51,28 @@ def token_of(tokens: Path, name: str, *flags: str) -> str:
     """Make a token."""
     command = [sys.executable, "-m", "logflume", "token", "create", name, "--tokens-file", str(tokens), *flags]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1]
+
+
+def test_no_answer_holds_a_path_of_the_server(tmp_path: Path) -> None:
+    """What is missing is told with paths from the served folder on, in every form; also when that is gone itself."""
+    folder = made(tmp_path / "logs") / "dag"
+    (folder / "attempt=1.log.trigger.8.log").symlink_to("/dev/null")
+    (folder / "attempt=1.log.trigger.9.log.1.gz").write_bytes(b"\x1f\x8b\x08 damaged")
+    os.mkfifo(folder / "alone.log")
+    with serving(tmp_path / "logs", tmp_path / "cache") as server:
+        kinds = ("application/x-ndjson", "application/json", "application/vnd.logflume.frames")
+        path = "logs/dag/attempt=1.log"
+        answers = [server.get(f"{path}/stream", headers={"Accept": kind}) for kind in kinds]
+        answers += [server.get(path), server.get(f"{path}/search", {"q": "worker"})]
+        for answer in answers:
+            assert b"dag/attempt=1.log.trigger.8.log leads to no file inside" in answer.content, answer.content
+        answers += [server.get("logs/dag/alone.log/raw"), server.get("logs/dag/gone.log")]
+        assert "dag/alone.log" in answers[-2].json()["detail"]
+        server.folder.rename(tmp_path / "elsewhere")
+        answers += [server.get("logs"), server.get(path)]
+        for answer in answers:
+            assert str(tmp_path).encode() not in answer.content
+            assert str(tmp_path) not in repr(answer.headers)
 
 
 def test_https(tmp_path: Path) -> None:

@@ -39,11 +39,22 @@ class FileSet:
     Memory: nothing.
     """
 
-    def __init__(self, path: str, root: str | None, name: str, max_decoded_bytes: int) -> None:
+    def __init__(
+        self, path: str, root: str | None, name: str, max_decoded_bytes: int, told_from: str | None = None
+    ) -> None:
         self.path = path
         self.name = name
         self.root = root
         self._max_decoded_bytes = max_decoded_bytes
+        self._told_from = told_from
+
+    def told(self, path: str) -> str:
+        """Return what people are told of a path."""
+        return shown(path if self._told_from is None else os.path.relpath(path, self._told_from))
+
+    def failed(self, error: OSError, path: str, offset: int | None = None) -> SourceFailed:
+        """Return the exception that says why a file cannot be read."""
+        return failed(error, self.name, path, offset, self.told(path))
 
     def survey(self) -> list[Member]:
         """Look at the files there are now, oldest first.
@@ -92,7 +103,7 @@ class FileSet:
         except FileNotFoundError:
             raise Moved from None
         except OSError as error:
-            raise failed(error, self.name, member.path) from error
+            raise self.failed(error, member.path) from error
         if file.key != member.key:
             file.close()
             raise Moved
@@ -164,14 +175,14 @@ class FileSet:
             return file.skip(size)
         except OSError as error:
             file.close()
-            raise failed(error, self.name, file.path) from error
+            raise self.failed(error, file.path) from error
 
     def damage_gaps(self, file: OpenFile, offset: int) -> list[Gap]:
         """Return the gap at the end of a compressed file that could not be decoded to its end, if so; once."""
         damage = file.take_damage()
         if damage is None:
             return []
-        detail = f"{shown(file.path)} {damage.detail} (noticed at byte {damage.offset} of the compressed file)."
+        detail = f"{self.told(file.path)} {damage.detail} (noticed at byte {damage.offset} of the compressed file)."
         next_action = "What lay before is shown; restore the file to see the rest."
         return [Gap(self.name, damage.reason, detail, next_action, offset=offset)]
 
@@ -188,7 +199,7 @@ class FileSet:
         try:
             os.close(open_regular(self.path, self.root))
         except OSError as error:
-            return failed(error, self.name, self.path)
+            return self.failed(error, self.path)
         return Moved()  # it has come just now
 
 

@@ -41,7 +41,7 @@ from logflume.sources.captured import state_of_captured
 from logflume.sources.compressed import MAX_DECODED_BYTES
 from logflume.sources.fileset import FileSet, Moved, ends_all
 from logflume.sources.openfile import FINGERPRINT_BYTES, TELLING_BYTES, Cut, OpenFile, Punched, Rewritten
-from logflume.sources.opening import failed, shown
+from logflume.sources.opening import shown
 from logflume.sources.rotation import MAX_NUMBER, Key, Member, rotated_set
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ class LocalSource:
         root: str | os.PathLike[str] | None = None,
         name: str | None = None,
         max_decoded_bytes: int = MAX_DECODED_BYTES,
+        told_from: str | None = None,
     ) -> None:
         """Look at nothing yet.
 
@@ -85,12 +86,13 @@ class LocalSource:
             root: no file that really lies outside of this folder is read.
             name: what people call it; the path by default.
             max_decoded_bytes: what one compressed file may give.
+            told_from: what is missing is told with paths from this folder on; with whole ones by default.
         """
         text = os.fspath(path)
         if "\0" in text:
             raise UsageError("a path holds no NUL")
         root_text = None if root is None else os.fspath(root)
-        self._files = FileSet(text, root_text, name or shown(text), max_decoded_bytes)
+        self._files = FileSet(text, root_text, name or shown(text), max_decoded_bytes, told_from)
 
     @property
     def name(self) -> str:
@@ -121,7 +123,7 @@ class LocalSource:
                 return self._open_at(start) if isinstance(start, Position) else self._open_from(start)
             except Moved:
                 time.sleep(_PAUSE_S)
-        detail = f"{shown(self._files.path)} is replaced faster than it can be opened."
+        detail = f"{self._files.told(self._files.path)} is replaced faster than it can be opened."
         raise SourceFailed(Gap(self._files.name, GapReason.UNREADABLE, detail, "Try again when it has come to rest."))
 
     def peek_size(self) -> int | None:
@@ -256,7 +258,7 @@ class LocalReader(Closing):
             except Moved:
                 continue
             except OSError as error:
-                raise failed(error, self._files.name, self._file.path, self._offset) from error
+                raise self._files.failed(error, self._file.path, self._offset) from error
             if block is not None:
                 return block
         return b""
@@ -294,7 +296,8 @@ class LocalReader(Closing):
     def _pass_hole(self, end: int) -> None:
         """Go on behind what a capture gave up in order to keep its budget."""
         lost_bytes = self._file.pass_hole(end)
-        detail = f"{lost_bytes} bytes of {shown(self._file.path)} were given up to keep the file within its budget."
+        name = self._files.told(self._file.path)
+        detail = f"{lost_bytes} bytes of {name} were given up to keep the file within its budget."
         next_action = "Read what is left; give the capture a larger budget, or a sink that keeps up."
         self._note(GapReason.EXPIRED, detail, next_action, lost_bytes)
         self._end_stretch()
@@ -470,7 +473,7 @@ class LocalReader(Closing):
     def _note_cut(self, cut: Cut, path: str, lost_bytes: int) -> None:
         self._note(
             GapReason.REPLACED if cut is Cut.OVERWRITTEN else GapReason.TRUNCATED,
-            f"{shown(path)} was {cut.value}.",
+            f"{self._files.told(path)} was {cut.value}.",
             "Rotate by renaming rather than by truncating, or read more often.",
             lost_bytes or None,
         )

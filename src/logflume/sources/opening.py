@@ -72,15 +72,15 @@ def is_inside(path: str, root: str) -> bool:
     return _relative(path, root) is not None
 
 
-def gap_of(error: OSError, source: str, path: str, offset: int | None = None) -> Gap:
-    """Explain why ``path`` cannot be read."""
+def gap_of(error: OSError, source: str, path: str, offset: int | None = None, name: str | None = None) -> Gap:
+    """Explain why ``path``, of which this ``name`` is told, cannot be read."""
     if isinstance(error, NotRegularError):
         reason = GapReason.SPECIAL_FILE
     elif isinstance(error, OutsideRootError):
         reason = GapReason.OUTSIDE_ROOT
     else:
         reason = _REASONS.get(error.errno or 0, GapReason.UNREADABLE)
-    detail, next_action = _words(reason, error, path)
+    detail, next_action = _words(reason, error, path, shown(path) if name is None else name)
     return Gap(source, reason, detail, next_action, offset=offset)
 
 
@@ -89,9 +89,9 @@ def shown(path: str) -> str:
     return path if path.isprintable() else ascii(path)[1:-1]
 
 
-def failed(error: OSError, source: str, path: str, offset: int | None = None) -> SourceFailed:
+def failed(error: OSError, source: str, path: str, offset: int | None = None, name: str | None = None) -> SourceFailed:
     """Return the exception that says so."""
-    return SourceFailed(gap_of(error, source, path, offset))
+    return SourceFailed(gap_of(error, source, path, offset, name))
 
 
 def _open_leaf(name: str, folder_fd: int | None) -> int:
@@ -165,8 +165,7 @@ def _below(path: str, root: str) -> str | None:
     return below
 
 
-def _words(reason: GapReason, error: OSError, path: str) -> tuple[str, str]:
-    name = shown(path)
+def _words(reason: GapReason, error: OSError, path: str, name: str) -> tuple[str, str]:
     if reason is GapReason.NOT_FOUND:
         return f"There is no file {name}.", "Check the path, and whether the file was rotated away or cleaned up."
     if reason is GapReason.PERMISSION_DENIED:
