@@ -108,13 +108,14 @@ def sent(server: Server, data: bytes) -> Answer:
 def received(connection: socket.socket) -> Answer:
     """Return one answer, or what came of it."""
     answer = http.client.HTTPResponse(connection)
-    try:
-        answer.begin()
-        body = answer.read()
-    except http.client.IncompleteRead as cut:
-        body = cut.partial
-    except (http.client.BadStatusLine, ConnectionError):
-        return Answer(None, {}, b"")
+    with contextlib.closing(answer):  # it holds the connection's descriptor, too
+        try:
+            answer.begin()
+            body = answer.read()
+        except http.client.IncompleteRead as cut:
+            body = cut.partial
+        except (http.client.BadStatusLine, ConnectionError):
+            return Answer(None, {}, b"")
     return Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, body)
 
 

@@ -207,6 +207,7 @@ def test_a_second_supervisor_is_refused(tmp_path: Path) -> None:
     sink = '[sinks.archive]\nkind = "file"\npath = "archive.log"\n'
     with supervising(tmp_path, child("it", f"echo one; {LOOP}") + sink) as supervised:
         wait_until((tmp_path / "archive.log").exists)
+        wait_until(lambda: supervised.note()["shipper"])
         shipper = supervised.note()["shipper"]
         done = run("supervise", tmp_path / "logflume.toml")
         assert done.code == 2
