@@ -80,6 +80,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with serving(root, folder / "cache", "--max-search-bytes", "1000000") as running:
         eventually(lambda: running.get("logs/long.log").json()["lines"]["exact"])
         yield running
+        running.client.close()  # each test has made a new one
 
 
 @pytest.fixture(autouse=True)
