@@ -33,6 +33,7 @@ from logflume.client.connecting import (
     which_params,
 )
 from logflume.client.patience import GIVE_UP_S, Patience
+from logflume.client.told import OfBlocks, OfDownload, OfHits
 from logflume.errors import UsageError
 from logflume.records import Output
 
@@ -48,7 +49,6 @@ if TYPE_CHECKING:
     from logflume.client.asking import Asking, Params
     from logflume.client.connecting import Which
     from logflume.errors import LogflumeError
-    from logflume.records import Gap
 
 T = TypeVar("T")
 
@@ -411,7 +411,7 @@ class _Running(Generic[T]):
         await self.close()
 
 
-class AsyncStream(_Running[bytes]):
+class AsyncStream(OfBlocks, _Running[bytes]):
     """Blocks of whole lines of a log; see ``AsyncClient.stream``.
 
     Attributes:
@@ -423,33 +423,8 @@ class AsyncStream(_Running[bytes]):
     def __init__(self, asker: AsyncAsker, question: Blocks) -> None:
         super().__init__(asker, question)
 
-    @property
-    def cursor(self) -> str | None:
-        """The place after the last block; ``stream(…, after=…)`` goes on there. None before the first one."""
-        return self._question.cursor
 
-    @property
-    def gaps(self) -> list[Gap]:
-        """What is missing so far, each once."""
-        return self._question.gaps
-
-    @property
-    def lines(self) -> int:
-        """Lines so far; of a follow 0."""
-        return self._question.lines
-
-    @property
-    def records(self) -> int:
-        """Records so far; of a follow 0."""
-        return self._question.records
-
-    @property
-    def end(self) -> dict[str, Any]:
-        """What was told at the end: of a follow, the ``state`` of the log and a ``detail``."""
-        return self._question.end
-
-
-class AsyncSearch(_Running[Hit]):
+class AsyncSearch(OfHits, _Running[Hit]):
     """Hits of a search; see ``AsyncClient.search``."""
 
     _question: Hits
@@ -457,36 +432,11 @@ class AsyncSearch(_Running[Hit]):
     def __init__(self, asker: AsyncAsker, question: Hits) -> None:
         super().__init__(asker, question)
 
-    @property
-    def seq(self) -> int:
-        """How many lines have been searched."""
-        return self._question.seq
 
-    @property
-    def bytes_read(self) -> int:
-        """How much the server has read for it."""
-        return self._question.bytes_read
-
-    @property
-    def whole(self) -> bool:
-        """Whether all was searched."""
-        return self._question.whole
-
-    @property
-    def gaps(self) -> list[Gap]:
-        """What was missing."""
-        return self._question.gaps
-
-
-class AsyncRaw(_Running[bytes]):
+class AsyncRaw(OfDownload, _Running[bytes]):
     """Bytes of a source; see ``AsyncClient.raw``."""
 
     _question: Download
 
     def __init__(self, asker: AsyncAsker, question: Download) -> None:
         super().__init__(asker, question)
-
-    @property
-    def bytes_read(self) -> int:
-        """How many have come."""
-        return self._question.bytes_read

@@ -34,6 +34,7 @@ from logflume.client.connecting import (
     which_params,
 )
 from logflume.client.patience import GIVE_UP_S, Patience
+from logflume.client.told import OfBlocks, OfDownload, OfHits
 from logflume.closing import Closing
 from logflume.errors import UsageError
 from logflume.records import Output
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
     from logflume.client.asking import Asking, Params
     from logflume.client.connecting import Which
     from logflume.errors import LogflumeError
-    from logflume.records import Gap
 
 T = TypeVar("T")
 
@@ -403,7 +403,7 @@ class _Running(Closing, Generic[T]):
             self._items.close()  # type: ignore[attr-defined]  # it is a generator
 
 
-class Stream(_Running[bytes]):
+class Stream(OfBlocks, _Running[bytes]):
     """Blocks of whole lines of a log; see ``Client.stream``.
 
     Attributes:
@@ -415,33 +415,8 @@ class Stream(_Running[bytes]):
     def __init__(self, asker: Asker, question: Blocks) -> None:
         super().__init__(asker, question)
 
-    @property
-    def cursor(self) -> str | None:
-        """The place after the last block; ``stream(…, after=…)`` goes on there. None before the first one."""
-        return self._question.cursor
 
-    @property
-    def gaps(self) -> list[Gap]:
-        """What is missing so far, each once."""
-        return self._question.gaps
-
-    @property
-    def lines(self) -> int:
-        """Lines so far; of a follow 0."""
-        return self._question.lines
-
-    @property
-    def records(self) -> int:
-        """Records so far; of a follow 0."""
-        return self._question.records
-
-    @property
-    def end(self) -> dict[str, Any]:
-        """What was told at the end: of a follow, the ``state`` of the log and a ``detail``."""
-        return self._question.end
-
-
-class Search(_Running[Hit]):
+class Search(OfHits, _Running[Hit]):
     """Hits of a search; see ``Client.search``."""
 
     _question: Hits
@@ -449,36 +424,11 @@ class Search(_Running[Hit]):
     def __init__(self, asker: Asker, question: Hits) -> None:
         super().__init__(asker, question)
 
-    @property
-    def seq(self) -> int:
-        """How many lines have been searched."""
-        return self._question.seq
 
-    @property
-    def bytes_read(self) -> int:
-        """How much the server has read for it."""
-        return self._question.bytes_read
-
-    @property
-    def whole(self) -> bool:
-        """Whether all was searched."""
-        return self._question.whole
-
-    @property
-    def gaps(self) -> list[Gap]:
-        """What was missing."""
-        return self._question.gaps
-
-
-class Raw(_Running[bytes]):
+class Raw(OfDownload, _Running[bytes]):
     """Bytes of a source; see ``Client.raw``."""
 
     _question: Download
 
     def __init__(self, asker: Asker, question: Download) -> None:
         super().__init__(asker, question)
-
-    @property
-    def bytes_read(self) -> int:
-        """How many have come."""
-        return self._question.bytes_read
