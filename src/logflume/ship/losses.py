@@ -81,10 +81,10 @@ class Losses:
         beside = self._path.with_suffix(".part")
         beside.write_text("".join(json.dumps(asdict(each)) + "\n" for each in self.all), encoding="ascii")
         if self._durable:
-            _sync(beside)
+            sync(beside)
         beside.replace(self._path)
         if self._durable:
-            _sync(self._path.parent)
+            sync(self._path.parent)
 
     @property
     def lost_bytes(self) -> int:
@@ -92,7 +92,8 @@ class Losses:
         return sum(each.lost_bytes for each in self.all)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Bring a file, or the names in a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

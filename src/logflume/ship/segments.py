@@ -30,7 +30,7 @@ from logflume.records import Position
 from logflume.ship import chunks, cursors
 from logflume.ship.ahead import Ahead
 from logflume.ship.holes import has_writers, punch_hole
-from logflume.ship.losses import Loss, Losses
+from logflume.ship.losses import Loss, Losses, sync
 from logflume.sources.captured import SIDE
 from logflume.sources.openfile import (
     FINGERPRINT_BYTES,
@@ -349,8 +349,8 @@ class Segments:
             index = self._side / f"{self.name}.{base:020d}.index"
             chunks.begin(index, chunks.Header(base, key, began_ns))
             if self.rules.fsync is not Fsync.NEVER:
-                sync_folder(self.folder)
-                sync_folder(self._side)
+                sync(self.folder)
+                sync(self._side)
             writer = chunks.Chunks(index, descriptor, self._seen)
         except OSError:
             os.close(descriptor)
@@ -700,12 +700,3 @@ def lock(path: Path, *, tries: int = 1) -> int:
         time.sleep(_LOCK_NAP_S)
     os.close(descriptor)
     raise UsageError(f"{path.parent.parent} is being captured into: choose another folder")
-
-
-def sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
