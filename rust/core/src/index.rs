@@ -12,8 +12,8 @@
 //! ```
 //! Not here: files, identity of sources; whoever stores an index checks that it fits its log.
 
+use crate::given::Given;
 use crate::level::Level;
-use crate::merge::Given;
 use crate::scan::{Record, UNTIMED};
 
 /// One entry in so many is kept in full.

@@ -7,6 +7,7 @@
 pub mod dedup;
 pub mod filter;
 pub mod generate;
+pub mod given;
 pub mod index;
 pub mod json;
 pub mod level;

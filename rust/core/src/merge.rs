@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use crate::dedup::Instant;
+use crate::given::Given;
 use crate::index::Encoder;
 use crate::level::Level;
 use crate::outline::Sign;
@@ -50,23 +51,6 @@ pub struct Options {
 const HARDWARE_STREAMS: usize = 32;
 
 const CACHE_LINE_BYTES: usize = 64;
-
-/// What has come out so far.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Given {
-    /// Records given out.
-    pub records: u64,
-    /// Lines given out (of the sources; NDJSON has one object for each).
-    pub lines: u64,
-    /// Bytes of those records in their sources.
-    pub source_bytes: u64,
-    /// Bytes given out.
-    pub bytes: u64,
-    /// Of these, as text, newlines put between a last line that has none and what follows it.
-    pub seams: u64,
-    /// Records not shown because another source had shown them.
-    pub duplicates: u64,
-}
 
 /// What is told of a record that was given out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

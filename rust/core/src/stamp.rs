@@ -32,6 +32,7 @@
 //! there), an interval `2024-01-01T10:00:00/PT1H`, a whole number at the start of a line. Second 60 is the next
 //! minute's first.
 
+mod bad;
 mod civil;
 mod custom;
 mod digits;
@@ -39,8 +40,8 @@ mod epoch;
 mod forms;
 mod zone;
 
+pub use bad::BadFormat;
 pub use civil::write_rfc3339;
-pub use custom::BadFormat;
 pub(crate) use digits::load;
 pub(crate) use forms::priority;
 

@@ -5,8 +5,6 @@ Holds: one block at a time between the merge and standard output.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -14,9 +12,9 @@ import click
 from logflume.cli import FAILED
 from logflume.cli import options as ask
 from logflume.cli.asked import Asked
+from logflume.cli.place import Place
 from logflume.cli.reading import gaps_of, merging
 from logflume.cli.screen import STDOUT, is_file, say
-from logflume.cursor import Cursor
 from logflume.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,6 +22,7 @@ if TYPE_CHECKING:
 
     from logflume.abc import Source
     from logflume.cli.paths import GivenLog
+    from logflume.cursor import Cursor
     from logflume.merge import How, Merged
 
 
@@ -50,66 +49,22 @@ def command(cursor: str | None, print_cursor: bool, cursor_file: str | None, **a
     logflume cat --output ndjson --cursor-file seen app.log | ship
     """
     asked = Asked.of(answers)
-    places = Places(cursor, print_cursor, cursor_file)
+    place = Place(cursor, print_cursor, cursor_file)
     if asked.is_remote:
         from logflume.cli import remote
 
-        return remote.cat(asked, places)
-    return cat(asked, places)
+        return remote.cat(asked, place)
+    return cat(asked, place)
 
 
-@dataclass(frozen=True)
-class Places:
-    """Where to go on, and where to say how far we came."""
-
-    cursor: str | None
-    print_cursor: bool
-    cursor_file: str | None
-
-    @property
-    def wanted(self) -> bool:
-        """Whether any was asked for."""
-        return bool(self.cursor or self.print_cursor or self.cursor_file)
-
-    def start(self) -> Cursor | None:
-        """Return the place to go on from.
-
-        Raises:
-            BadCursor: it was not made by us.
-        """
-        token = self.token()
-        return Cursor.from_token(token) if token else None
-
-    def token(self) -> str | None:
-        """Return the place to go on from, as it was given."""
-        return self.cursor or self._kept()
-
-    def _kept(self) -> str | None:
-        if self.cursor_file is None:
-            return None
-        try:
-            return Path(self.cursor_file).read_text("ascii", "replace").strip() or None
-        except FileNotFoundError:  # the first time
-            return None
-
-    def keep(self, token: str) -> None:
-        """Name the place."""
-        if self.print_cursor:
-            say(f"cursor: {token}")
-        if self.cursor_file is not None:
-            beside = Path(f"{self.cursor_file}.part")
-            beside.write_text(token + "\n")
-            beside.replace(self.cursor_file)
-
-
-def cat(asked: Asked, places: Places) -> int:
+def cat(asked: Asked, place: Place) -> int:
     """Print the log; return the exit code."""
     log = asked.log()
-    if places.wanted and log.streams:
+    if place.wanted and log.streams:
         raise UsageError(f"there is no going on later in {log.streams[0].name}: leave the cursor options out")
     sources = log.first_sources()
     how = asked.how()
-    start = places.start() or _start_at_time(asked, log, sources, how)
+    start = place.start() or _start_at_time(asked, log, sources, how)
     out = asked.out()
     with merging(log, sources, how, start=start, with_bar=is_file(STDOUT) and not asked.quiet) as merged:
         try:
@@ -117,7 +72,7 @@ def cat(asked: Asked, places: Places) -> int:
                 out.write(block)
             out.end()
         finally:
-            _keep(places, merged, whole=out.whole)
+            _keep(place, merged, whole=out.whole)
     return FAILED if gaps_of(log, merged) else 0
 
 
@@ -131,11 +86,11 @@ def _start_at_time(asked: Asked, log: GivenLog, sources: Sequence[Source], how: 
     return cursor_at_time(sources, since_ns, how)
 
 
-def _keep(places: Places, merged: Merged, *, whole: bool) -> None:
-    if not places.wanted:
+def _keep(place: Place, merged: Merged, *, whole: bool) -> None:
+    if not place.wanted:
         return
     merged.close()
     if whole:
-        places.keep(merged.cursor().token())
+        place.keep(merged.cursor().token())
     else:
         say("no cursor: the output was broken off within a block")

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from logflume.cli.asked import Asked
-    from logflume.cli.cat import Places
+    from logflume.cli.place import Place
     from logflume.client import Client, Meta, Stream
     from logflume.client.answers import SourceAnswer
     from logflume.client.connecting import Which
@@ -49,15 +49,15 @@ _LONG_WAIT_S = 1.0
 _NOT_HERE = "have it from the files themselves"
 
 
-def cat(asked: Asked, places: Places) -> int:
+def cat(asked: Asked, place: Place) -> int:
     """Print a log; return the exit code."""
     out = asked.out()
-    with _reached(asked) as log, log.stream(after=places.token()) as stream:
+    with _reached(asked) as log, log.stream(after=place.token()) as stream:
         try:
             _print(asked, stream, out)
         finally:
-            if places.wanted and stream.cursor is not None and out.whole:
-                places.keep(stream.cursor)
+            if place.wanted and stream.cursor is not None and out.whole:
+                place.keep(stream.cursor)
     return FAILED if stream.gaps else 0
 
 

@@ -12,7 +12,6 @@ import http.server
 import json
 import socket
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from logflume.errors import UsageError
@@ -20,9 +19,15 @@ from logflume.ship.keeper import State
 from logflume.ship.metrics import as_text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
     from typing_extensions import Self
 
-    from logflume.ship.supervise import Supervisor
+    from logflume.ship.keeper import Keeper
+
+    Answer = tuple[int, str, str]
+    """A code, the kind of what is said, and what is said."""
 
 MAX_REQUESTS = 8
 """Requests that are answered at once."""
@@ -36,15 +41,15 @@ _FAILING = 503
 class Endpoint:
     """A server while it is entered."""
 
-    def __init__(self, supervisor: Supervisor, address: str) -> None:
-        """Listen at ``HOST:PORT``.
+    def __init__(self, address: str, answers: Mapping[str, Callable[[], Answer]]) -> None:
+        """Listen at ``HOST:PORT``; a request for a path is answered by the function that stands beside it.
 
         Raises:
             UsageError: this cannot be listened at.
         """
         host, _, port = address.rpartition(":")
         try:
-            self._server = _Server(host.strip("[]"), int(port), supervisor)
+            self._server = _Server(host.strip("[]"), int(port), answers)
         except (OSError, OverflowError) as error:
             raise UsageError(f"supervise.listen: {address} cannot be listened at: {error}") from error
         self._thread = threading.Thread(target=self._server.serve_forever, name="logflume-health", daemon=True)
@@ -67,8 +72,8 @@ class Endpoint:
 class _Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, host: str, port: int, supervisor: Supervisor) -> None:
-        self.supervisor = supervisor
+    def __init__(self, host: str, port: int, answers: Mapping[str, Callable[[], Answer]]) -> None:
+        self.answers = answers
         self.free = threading.BoundedSemaphore(MAX_REQUESTS)
         if ":" in host:
             self.address_family = socket.AF_INET6
@@ -95,18 +100,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     server: _Server
 
     def do_GET(self) -> None:
-        path = self.path.partition("?")[0]
-        if path == "/health":
-            code, body = health(self.server.supervisor)
-            self._answer(code, "application/json", json.dumps(body) + "\n")
-        elif path == "/metrics":
-            folder = Path(self.server.supervisor.settings.folder)
-            text = as_text(self.server.supervisor.describe(), folder)
-            self._answer(200, "text/plain; version=0.0.4; charset=utf-8", text)
-        else:
+        answer = self.server.answers.get(self.path.partition("?")[0])
+        if answer is None:
             self.send_error(404)
-
-    def _answer(self, code: int, kind: str, text: str) -> None:
+            return
+        code, kind, text = answer()
         data = text.encode()
         self.send_response(code)
         self.send_header("Content-Type", kind)
@@ -121,15 +119,21 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """Write no log of requests."""
 
 
-def health(supervisor: Supervisor) -> tuple[int, dict[str, Any]]:
-    """Return a code and what to say: 200 while every child runs, or has ended well, and no condition fails."""
+def health(keepers: Sequence[Keeper], *, stopping: bool) -> Answer:
+    """Say 200 while every child runs, or has ended well, and no condition fails; as JSON."""
     children = {}
-    for keeper in supervisor.keepers:
+    for keeper in keepers:
         good = keeper.state is State.RUNNING or keeper.is_well
         children[keeper.name] = {
             "ok": good and not keeper.failing,
             "state": keeper.state.value,
             "failing": keeper.failing,
         }
-    good = all(child["ok"] for child in children.values()) and not supervisor.is_stopping
-    return (200 if good else _FAILING), {"ok": good, "stopping": supervisor.is_stopping, "children": children}
+    good = all(child["ok"] for child in children.values()) and not stopping
+    said = {"ok": good, "stopping": stopping, "children": children}
+    return (200 if good else _FAILING), "application/json", json.dumps(said) + "\n"
+
+
+def metrics(known: dict[str, Any], folder: Path) -> Answer:
+    """Give the figures of a supervisor, in the text format of Prometheus."""
+    return 200, "text/plain; version=0.0.4; charset=utf-8", as_text(known, folder)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from logflume.ship.config import Config, Supervised
+    from logflume.ship.health import Endpoint
 
 TICK_S = 0.1
 """How often every child is looked at, but for its end, which is seen at once."""
@@ -110,11 +111,9 @@ class Supervisor:
         note = Note(self)
         self._make_keepers()  # which is refused while another supervisor has a child's folder
         self._shipper.end_earlier(note.read().get("shipper"))
-        from logflume.ship.health import Endpoint  # it is costly to import, and rarely wanted elsewhere
-
         with contextlib.ExitStack() as stack:
             if self.settings.listen is not None:
-                stack.enter_context(Endpoint(self, self.settings.listen))
+                stack.enter_context(self._endpoint(self.settings.listen))
             for keeper in self.keepers:
                 keeper.begin()
             stack.enter_context(note)
@@ -124,6 +123,15 @@ class Supervisor:
                 self._close()
         self._notifier.close()
         return self.exit_code
+
+    def _endpoint(self, address: str) -> Endpoint:
+        from logflume.ship import health  # it is costly to import, and rarely wanted elsewhere
+
+        answers = {
+            "/health": lambda: health.health(self.keepers, stopping=self.is_stopping),
+            "/metrics": lambda: health.metrics(self.describe(), self.settings.folder),
+        }
+        return health.Endpoint(address, answers)
 
     def _make_keepers(self) -> None:
         for child in self.config.children:

@@ -3,42 +3,13 @@
 //! Plan: a known time is written with each directive, then with the whole format, and read again. Whatever could never
 //! be read is found when the format is given, not line by line.
 
+use super::bad::BadFormat;
 use super::forms::Stamp;
 use super::zone::Years;
 use super::{civil, NS_PER_S};
 use jiff::civil::DateTime;
 use jiff::fmt::strtime::BrokenDownTime;
 use jiff::tz::{Offset, TimeZone};
-use std::fmt;
-
-/// A time format or zone that cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BadFormat {
-    /// The setting as it was given.
-    pub pattern: String,
-    /// Byte offset in it at which the trouble begins; None if that is the whole.
-    pub position: Option<usize>,
-    /// What is wrong.
-    pub reason: String,
-}
-
-impl fmt::Display for BadFormat {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{:?}", self.pattern)?;
-        if let Some(position) = self.position {
-            write!(out, " at {position}")?;
-        }
-        write!(out, ": {}", self.reason)
-    }
-}
-
-impl std::error::Error for BadFormat {}
-
-impl BadFormat {
-    pub(super) fn of_zone(name: &str, reason: String) -> BadFormat {
-        BadFormat { pattern: name.to_owned(), position: None, reason }
-    }
-}
 
 /// A format that can be read, and carries a date and a time of day.
 #[derive(Clone, Debug)]

@@ -1,6 +1,6 @@
 //! What is missing in a time: its offset from UTC, or its year.
 
-use super::custom::BadFormat;
+use super::bad::BadFormat;
 use super::{civil, NS_PER_S};
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 use jiff::Timestamp;
