@@ -33,7 +33,8 @@ $(PYTHON):
 $(VENV)/.tools: pyproject.toml | $(PYTHON)
 	@echo "installing the development tools …"
 	@$(PIP) install 'pip>=25.1'
-	@$(PIP) install --group dev
+	@$(PIP) install --group build
+	@scripts/pip_install.sh $(VENV) --group dev
 	@touch $@
 
 $(VENV)/.built: pyproject.toml $(RUST_SOURCES) $(VENV)/.tools
@@ -66,7 +67,7 @@ packages: ## install what tests need from Debian (as root; else say what is miss
 .PHONY: airflow
 airflow: .venv-airflow/.logflume ## Apache Airflow in an environment of its own, with logflume in it (tests and benchmarks use it)
 
-.venv-airflow/.tools: tests/data/airflow/constraints.txt tests/data/airflow/providers.txt scripts/install_airflow.sh
+.venv-airflow/.tools: tests/data/airflow/constraints.txt tests/data/airflow/providers.txt scripts/install_airflow.sh | $(VENV)/.tools
 	@scripts/install_airflow.sh .venv-airflow $<
 	@touch $@
 
@@ -78,7 +79,7 @@ airflow: .venv-airflow/.logflume ## Apache Airflow in an environment of its own,
 test-airflow: airflow .venv-airflow-3.2/.logflume .venv-airflow-3.1/.logflume ## the handler's tests beside every Airflow that is supported: 3.1, 3.2, 3.3
 	@AIRFLOW_VERSIONS="3.1 3.2 3.3" $(PYTHON) -m pytest tests/integration/test_airflow_contract.py
 
-.venv-airflow-%/.tools: tests/data/airflow/constraints-%.txt scripts/install_airflow.sh
+.venv-airflow-%/.tools: tests/data/airflow/constraints-%.txt scripts/install_airflow.sh | $(VENV)/.tools
 	@scripts/install_airflow.sh .venv-airflow-$* $<
 	@touch $@
 

@@ -10,11 +10,10 @@ version=$(sed -n 's/^apache-airflow-core==//p' "$constraints")
 pytest=$(sed -n 's/^ *"\(pytest\(-timeout\)\?==[^"]*\)",$/\1/p' pyproject.toml)
 
 scripts/make_venv.sh "$dir"
-echo "installing Airflow $version (about a minute, once) …"
+echo "installing Airflow $version …"
 # shellcheck disable=SC2086 # two words
-"$dir/bin/python" -m pip --quiet --disable-pip-version-check install --constraint "$constraints" \
-    "apache-airflow==$version" apache-airflow-providers-standard $pytest
+scripts/pip_install.sh "$dir" --constraint "$constraints" "apache-airflow==$version" apache-airflow-providers-standard $pytest
 providers=${constraints/constraints/providers}
 if [ -e "$providers" ]; then
-    "$dir/bin/python" -m pip --quiet --disable-pip-version-check install --no-deps --requirement "$providers"
+    scripts/pip_install.sh "$dir" --no-deps --requirement "$providers"
 fi

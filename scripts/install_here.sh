@@ -8,6 +8,5 @@ wheels=$(mktemp -d)
 trap 'rm -rf "$wheels"' EXIT
 PIP_QUIET=1 scripts/with_rust.sh .venv/bin/maturin build --quiet --release --out "$wheels" >"$wheels/log" 2>&1 || { cat "$wheels/log"; exit 1; }
 wheel=$(ls "$wheels"/*.whl)
-pip="$dir/bin/python -m pip --quiet --disable-pip-version-check install"
-$pip "$wheel[airflow]"
-$pip --force-reinstall --no-deps "$wheel" # the same version, built anew
+"$dir/bin/python" -m pip --quiet --disable-pip-version-check uninstall --yes logflume 2>"$wheels/log" # the same version, built anew
+scripts/pip_install.sh "$dir" "$wheel[airflow]"
