@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 MAX_BUNDLE_BYTES = 30 * 1024
 
 
-def get(app: ASGIApp, path: str, root_path: str = "", **headers: str) -> httpx.Response:
+def get(app: ASGIApp, path: str, root_path: str = "", method: str = "GET", **headers: str) -> httpx.Response:
     """Ask an application."""
 
     async def go() -> httpx.Response:
         transport = httpx.ASGITransport(app, root_path=root_path)
         async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
-            return await client.get(path, headers=headers)
+            return await client.request(method, path, headers=headers)
 
     return asyncio.run(go())
 
@@ -122,3 +122,12 @@ def test_the_viewer_is_small(require: Require) -> None:
     require("npm")
     for name in ("viewer.js", "list.js"):
         assert 1000 < len(gzip.compress((BUILT / name).read_bytes(), mtime=0)) <= MAX_BUNDLE_BYTES, name
+
+
+def test_pages_and_modules_answer_head(tmp_path: Path, built: Path) -> None:
+    """Who only looks whether a page is there is told so, with the headers of the page."""
+    assert get(whole(tmp_path), "/", method="HEAD").status_code == 200
+    assert get(whole(tmp_path), "/logs/a.log", method="HEAD").headers["content-type"] == "text/html; charset=utf-8"
+    module = re.search(r'src="([^"]+\.js)"', get(pages(built), "/").text)
+    assert module
+    assert get(pages(built), f"/{module[1]}", method="HEAD").headers["content-type"].startswith("text/javascript")

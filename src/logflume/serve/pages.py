@@ -64,10 +64,11 @@ def pages_router(gate: Gate, built: Path = BUILT) -> APIRouter:
     """Return the routes ``/``, ``/logs/ID`` and those of the modules."""
     pages = Pages(built)
     router = APIRouter(include_in_schema=False)
-    router.add_api_route("/", pages.list_page, dependencies=[Depends(gate.caller)], response_class=HTMLResponse)
-    admitted = [Depends(gate.admit)]
-    router.add_api_route("/logs/{log_id:path}", pages.log_page, dependencies=admitted, response_class=HTMLResponse)
-    router.add_api_route("/{name}.js", pages.module, response_class=Response)
+    both = ["GET", "HEAD"]
+    known, admitted = [Depends(gate.caller)], [Depends(gate.admit)]
+    router.add_api_route("/", pages.list_page, methods=both, dependencies=known)
+    router.add_api_route("/logs/{log_id:path}", pages.log_page, methods=both, dependencies=admitted)
+    router.add_api_route("/{name}.js", pages.module, methods=both)
     return router
 
 
