@@ -16,10 +16,10 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from logflume.abc import BLOCK_BYTES, interrupt
-from logflume.closing import Closing
 from logflume.cursor import Cursor, Mark
 from logflume.errors import SourceFailed
-from logflume.merge import How, owe_newline, owes_newline
+from logflume.merge import How
+from logflume.standing import Standing, owe_newline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -108,7 +108,7 @@ def iter_followed(
     )
 
 
-class Followed(Closing):
+class Followed(Standing):
     """A log that is being followed: an iterator of blocks, a context manager. One thread reads; any may close it."""
 
     def __init__(
@@ -233,32 +233,6 @@ class Followed(Closing):
         self._join_new_sources()
         self._ending = True
         return True
-
-    @property
-    def gaps(self) -> list[Gap]:
-        """What has been found missing so far, source by source."""
-        return [gap for entry in self._inputs for gap in entry.gaps]
-
-    def stats(self) -> _core.Stats:
-        """Return counts so far, in all and by source."""
-        return self._merger.stats()
-
-    @property
-    def resumable(self) -> bool:
-        """Whether what goes on from ``cursor()`` gives exactly the rest.
-
-        It does not within an instant at which sources are compared, which is in several blocks if it is larger than
-        one, or not read yet: a duplicate may be shown then. Nor within a record in pieces, whose time it lacks.
-        """
-        return self._merger.resumable
-
-    def cursor(self) -> Cursor:
-        """Name the place after the last block given out."""
-        if self._last_cursor is not None:
-            return self._last_cursor
-        places = zip(self._inputs, self._merger.positions(), self._merger.floors(), strict=True)
-        marks = tuple(entry.mark_at(offset, floor) for entry, offset, floor in places)
-        return Cursor(marks, owes_newline(self._merger, [entry.source for entry in self._inputs]))
 
     def close(self) -> None:
         """Release everything now; a thread that waits for a block is woken. From any thread."""

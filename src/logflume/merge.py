@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from logflume import _core
 from logflume.abc import interrupt
-from logflume.closing import Closing
 from logflume.cursor import Cursor, Mark
 from logflume.errors import BadPattern, SourceFailed, UsageError
 from logflume.readahead import ScannedAhead, Stopped, Workers
 from logflume.records import Dedup, Level, Output, SourceReport
+from logflume.standing import Standing, owe_newline
 
 if TYPE_CHECKING:
     from asyncio import Future
@@ -127,19 +127,6 @@ def where(
         raise UsageError(f"since_ns and until_ns are nanoseconds since 1970 in 64 bits: {error}") from None
 
 
-def owes_newline(merger: _core.Merger, sources: Sequence[Source]) -> str | None:
-    """Return the name of the source whose last line has come out without its newline, for a cursor."""
-    owed = merger.owes_newline
-    return None if owed is None else sources[owed].name
-
-
-def owe_newline(merger: _core.Merger, start: Cursor | None, sources: Sequence[Source]) -> None:
-    """Let a merge go on after what ``owes_newline`` told."""
-    owed = [number for number, source in enumerate(sources) if start and source.name == start.owes_newline]
-    for number in owed:
-        merger.owe_newline(number)
-
-
 def iter_merged(
     sources: Sequence[Source],
     how: How | None = None,
@@ -171,11 +158,13 @@ its time (UNTIMED_NS before the first of its source), the number of its Level if
 source, how many lines it has, and whether it is a piece of a longer one of which more follows."""
 
 
-class Merged(Closing):
+class Merged(Standing):
     """A running merge: an iterator of blocks, a context manager. One thread at a time.
 
     ``.gaps`` and ``.reports()`` say what was missing, ``.cursor()`` where to go on, ``.stats()`` what came by.
     """
+
+    _inputs: list[_Input]
 
     def __init__(
         self,
@@ -265,18 +254,9 @@ class Merged(Closing):
                 self._inputs[number].feed(self._merger)
         return b""
 
-    @property
-    def gaps(self) -> list[Gap]:
-        """What has been found missing so far, source by source."""
-        return [gap for entry in self._inputs for gap in entry.gaps]
-
     def reports(self) -> list[SourceReport]:
         """Return what each source answered, how long its opening took, and how much was read of it."""
         return [entry.report() for entry in self._inputs]
-
-    def stats(self) -> _core.Stats:
-        """Return counts of records, lines, bytes, late ones, duplicates … so far, in all and by source."""
-        return self._merger.stats()
 
     def take_told(self) -> list[Told]:
         """Return, with ``numbers``, what is told of each record given out since the last call."""
@@ -298,23 +278,6 @@ class Merged(Closing):
     def mark_index(self) -> None:
         """Make an index entry for this place."""
         self._merger.mark_index()
-
-    @property
-    def resumable(self) -> bool:
-        """Whether what goes on from ``cursor()`` gives exactly the rest.
-
-        It does not within an instant at which sources are compared, which is in several blocks if it is larger than
-        one, or not read yet: a duplicate may be shown then. Nor within a record in pieces, whose time it lacks.
-        """
-        return self._merger.resumable
-
-    def cursor(self) -> Cursor:
-        """Name the place after the last block given out; a merge that starts there gives what follows."""
-        if self._last_cursor is not None:
-            return self._last_cursor
-        places = zip(self._inputs, self._merger.positions(), self._merger.floors(), strict=True)
-        marks = tuple(entry.mark_at(offset, floor) for entry, offset, floor in places)
-        return Cursor(marks, owes_newline(self._merger, [entry.source for entry in self._inputs]))
 
     def close(self) -> None:
         """Release threads and descriptors now; waits at most for reads under way that nothing ends. From any thread."""
