@@ -260,7 +260,9 @@ def nesting_of(line: bytes) -> int:
 
 
 def level_of(line: bytes) -> Level:
-    """Return the level that JSON's ``level`` or Airflow 2's prefix names."""
+    """Return the level that JSON's ``level`` or Airflow 2's prefix names, or that of a crash."""
+    if line.startswith(b"Traceback (most recent call last):"):
+        return Level.ERROR
     pairs = pairs_of(line)
     if pairs is not None:
         name = next((value for key, value in pairs if key == "level"), "")

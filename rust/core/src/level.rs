@@ -15,6 +15,7 @@
 //! | first word, upper case | `WARNING:name:msg`, `INFO  [name] msg` |
 //! | logfmt | `time=… level=error`, `level=info ts=…` |
 //! | Kubernetes | `2024-11-20T12:34:56.123456789Z stdout F …`, then any of these |
+//! | the first line of a crash | `Traceback (most recent call last):`, `Exception in thread "main" …`, `panic: …` |
 
 use crate::stamp::{load, priority, skip_decoration, skip_escapes};
 
@@ -136,6 +137,13 @@ fn from_syslog_severity(severity: u32) -> Level {
     }
 }
 
+/// How a crash begins that a language's runtime tells of, where a message may begin: Python's, Java's, Go's.
+const CRASHES: [(&[u8], Level); 3] = [
+    (b"Traceback (most recent call last):", Level::Error),
+    (b"Exception in thread \"", Level::Error),
+    (b"panic: ", Level::Critical),
+];
+
 /// Level of a text line, looked for where its format puts it.
 #[must_use]
 pub fn of_text(line: &[u8]) -> Level {
@@ -250,6 +258,9 @@ fn of_brackets(text: &[u8]) -> (Level, Option<&[u8]>) {
 
 /// `INFO`, `ERROR:`, `INFO/MainProcess`. A number, a dotted name, or a name between dashes or bars may stand before it.
 fn of_word(text: &[u8]) -> (Level, Option<&[u8]>) {
+    if let Some(level) = of_crash(text) {
+        return (level, None);
+    }
     let (upper, rest) = split_while(text, u8::is_ascii_uppercase);
     if matches!(rest.first(), None | Some(b' ' | b'\t' | b'\r' | b'|' | b':' | b'/' | b'[' | b']' | b',' | 0x1b)) {
         let level = from_name(upper);
@@ -287,6 +298,9 @@ fn of_first_word(head: &[u8]) -> Level {
     if head.first() == Some(&b'[') {
         return of_brackets(head).0;
     }
+    if let Some(level) = of_crash(head) {
+        return level;
+    }
     let (word, rest) = split_while(head, u8::is_ascii_alphabetic);
     let in_upper_case = || if word.iter().all(u8::is_ascii_uppercase) { from_name(word) } else { Level::Unknown };
     match rest.first() {
@@ -295,6 +309,10 @@ fn of_first_word(head: &[u8]) -> Level {
         Some(b'=') => of_logfmt(head),
         _ => Level::Unknown,
     }
+}
+
+fn of_crash(text: &[u8]) -> Option<Level> {
+    CRASHES.iter().find(|(begin, _)| text.starts_with(begin)).map(|&(_, level)| level)
 }
 
 /// Value of the first key `level`, `lvl` or `severity` among `key=value` pairs.
@@ -434,6 +452,11 @@ mod tests {
             ("[ERROR] msg", Level::Error),
             ("[warn] msg", Level::Warning),
             ("\u{feff}[warn] msg", Level::Warning),
+            ("Traceback (most recent call last):", Level::Error),
+            ("2024-11-20T12:34:56.123456789Z Traceback (most recent call last):", Level::Error),
+            ("2024-11-20T12:34:56.123456789Z stderr F Traceback (most recent call last):", Level::Error),
+            ("Exception in thread \"main\" java.lang.IllegalStateException: x", Level::Error),
+            ("panic: runtime error: index out of range [3]", Level::Critical),
         ] {
             assert_eq!(of_text(line.as_bytes()), level, "{line}");
             assert_eq!(of_text(format!("{line}\r").as_bytes()), level, "{line} with CR");
@@ -453,6 +476,9 @@ mod tests {
             "=",
             "level=",
             "error while reading",
+            "it said: Traceback (most recent call last):",
+            "Traceback of the day",
+            "panic in the streets",
             "Error: msg",
             "error: msg",
             "ERROR while reading",
