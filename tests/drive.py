@@ -10,7 +10,7 @@ from logflume._core import Filter, Merger
 from logflume.records import Output
 
 if TYPE_CHECKING:
-    from tests.oracle import Rules
+    from tests.oracle import Dates, Rules
 
 MAX_TAKES = 1_000_000
 
@@ -24,9 +24,13 @@ class Feeder:
     blocks: list[bytes]
     scanned: bool
     guessed: bool = False
+    dates: Dates | None = None
+    offset: int = field(default=0, init=False)
     finished: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
+        if self.dates:
+            self.merger.date(self.source, self.dates.until, self.dates.latest_ns)
         self.scanner = self.merger.scanner(self.source) if self.scanned else None
 
     def give_one(self) -> None:
@@ -37,13 +41,21 @@ class Feeder:
             self._finish()
 
     def _feed(self, block: bytes) -> None:
+        came = self._came(len(block))
         if self.scanner and self.guessed:
             prescan = self.scanner.prescanner().prescan(block)
-            self.merger.push(self.source, self.scanner.scan_prescanned(prescan))
+            self.merger.push(self.source, self.scanner.scan_prescanned(prescan, came))
         elif self.scanner:
-            self.merger.push(self.source, self.scanner.scan(block))
+            self.merger.push(self.source, self.scanner.scan(block, came))
         else:
-            self.merger.feed(self.source, block)
+            self.merger.feed(self.source, block, came)
+
+    def _came(self, size: int) -> list[tuple[int, int]]:
+        """Return when the next bytes came: what was noted before them, too, as far as it is about them."""
+        start, self.offset = self.offset, self.offset + size
+        times = self.dates.times if self.dates else []
+        before = [(0, ns) for first, ns in times if first < start]
+        return before[-1:] + [(first - start, ns) for first, ns in times if start <= first < start + size]
 
     def _finish(self) -> None:
         if self.scanner:
@@ -61,6 +73,7 @@ class Drive:
         luck: decides who is fed when more than one could be, and who is fed early; None feeds in order.
         max_bytes: sizes of takes, one after the other, the last for ever.
         scanned: whether sources come through scanners; by luck for each when None.
+        dates: when the bytes of each source came, if anybody noted it.
     """
 
     merger: Merger
@@ -68,11 +81,13 @@ class Drive:
     luck: Random = field(default_factory=lambda: Random(0))
     max_bytes: tuple[int, ...] = (1 << 18,)
     scanned: bool | None = False
+    dates: list[Dates | None] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.taken: list[bytes] = []
+        dates = self.dates or [None] * len(self.sources)
         self.feeders = [
-            Feeder(self.merger, number, list(blocks), self._is_scanned(), guessed=self.luck.random() < 0.5)
+            Feeder(self.merger, number, list(blocks), self._is_scanned(), self.luck.random() < 0.5, dates[number])
             for number, blocks in enumerate(self.sources)
         ]
 

@@ -18,6 +18,9 @@ from itertools import groupby
 
 from logflume.records import Level, Output
 
+BELONGS_NS = 5 * 10**9
+"""A line without a time that came no later after one that has one belongs to it."""
+
 BEFORE_ALL = -(1 << 100)
 """The time of lines that stand before their source's first time."""
 
@@ -101,9 +104,36 @@ class Merged:
     filtered: int
 
 
-def merge(sources: list[bytes], *, output: Output, dedup: bool = True, rules: Rules | None = None) -> Merged:
+@dataclass
+class Dates:
+    """When the bytes of a source came.
+
+    Attributes:
+        times: from which byte on, at which time in ns; in order.
+        until: a line with a time that begins before this byte ends that lines are dated so.
+        latest_ns: no line is dated later.
+    """
+
+    times: list[tuple[int, int]]
+    until: int = 0
+    latest_ns: int = 2**63 - 1
+
+    def came_ns(self, offset: int) -> int:
+        """Return when a byte came."""
+        return next((ns for first, ns in reversed(self.times) if first <= offset), BEFORE_ALL)
+
+
+def merge(
+    sources: list[bytes],
+    *,
+    output: Output,
+    dedup: bool = True,
+    rules: Rules | None = None,
+    dates: list[Dates | None] | None = None,
+) -> Merged:
     """Merge whole files."""
-    everything = [record for number, source in enumerate(sources) for record in records_of(number, source)]
+    each = zip(sources, dates or [None] * len(sources), strict=True)
+    everything = [record for number, one in enumerate(each) for record in records_of(number, *one)]
     everything.sort(key=lambda record: (record.time_ns, record.source))  # stable, so position comes last
     kept = drop_repeats(everything) if dedup else everything
     shown = [record for record in kept if rules is None or rules.pass_(record)]
@@ -115,29 +145,51 @@ def merge(sources: list[bytes], *, output: Output, dedup: bool = True, rules: Ru
     )
 
 
-def records_of(number: int, source: bytes) -> list[Record]:
+def records_of(number: int, source: bytes, dates: Dates | None = None) -> list[Record]:
     """Split a source into records and give each its effective time."""
-    records: list[Record] = []
+    splitter = Splitter(number, dates)
     lines = source.split(b"\n")
     last = lines.pop()
     for line in lines:
-        add_line(records, number, line)
+        splitter.add_line(line)
     if last:
-        add_line(records, number, last)
-        records[-1].ends = False
-    highest_ns = BEFORE_ALL
-    for record in records:
-        highest_ns = record.time_ns = max(highest_ns, record.own_ns)
-    return records
+        splitter.add_line(last)
+        splitter.records[-1].ends = False
+    return splitter.records
 
 
-def add_line(records: list[Record], number: int, line: bytes) -> None:
-    """Let a line begin a record, or go on with the one before."""
-    own_ns = time_of(line)
-    before_all = not records or records[-1].own_ns == BEFORE_ALL
-    if own_ns is not None or before_all:
-        records.append(Record(number, BEFORE_ALL if own_ns is None else own_ns))
-    records[-1].lines.append(line)
+class Splitter:
+    """Makes records of the lines of a source."""
+
+    def __init__(self, number: int, dates: Dates | None) -> None:
+        self.records: list[Record] = []
+        self.number = number
+        self.dates = dates
+        self.offset = 0
+        self.highest_ns = BEFORE_ALL
+        self.header_came_ns: int | None = None  # of the line with a time to which lines without one may belong
+
+    def add_line(self, line: bytes) -> None:
+        """Let a line begin a record, or go on with the one before."""
+        own_ns = time_of(line)
+        came_ns = self.dates.came_ns(self.offset) if self.dates else BEFORE_ALL
+        if own_ns is not None:
+            self.begin(own_ns)
+            self.header_came_ns = came_ns
+            if self.dates and self.offset < self.dates.until:
+                self.dates = None
+        elif self.dates and (self.header_came_ns is None or came_ns > self.header_came_ns + BELONGS_NS):
+            self.begin(max(self.highest_ns, min(came_ns, self.dates.latest_ns)))
+            self.header_came_ns = None
+        elif self.highest_ns == BEFORE_ALL:
+            self.begin(BEFORE_ALL)
+        self.records[-1].lines.append(line)
+        self.offset += len(line) + 1
+
+    def begin(self, own_ns: int) -> None:
+        """Let a record begin."""
+        self.highest_ns = max(self.highest_ns, own_ns)
+        self.records.append(Record(self.number, own_ns, time_ns=self.highest_ns))
 
 
 def drop_repeats(records: list[Record]) -> list[Record]:

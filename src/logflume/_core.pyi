@@ -4,6 +4,7 @@ All methods release the GIL while they work. One object may be used by one threa
 ``Scanner`` may live in another thread than the ``Merger`` it was made for.
 """
 
+from collections.abc import Sequence
 from typing import TypedDict, final
 
 __version__: str
@@ -39,9 +40,11 @@ class Batch:
 class Scanner:
     """Splits one source into timed records, and filters them. State: an open record, a running time."""
 
-    def scan(self, block: bytes) -> Batch: ...
+    def scan(self, block: bytes, came: Sequence[tuple[int, int]] = ()) -> Batch: ...  # came: see Merger.date
     def prescanner(self) -> Prescanner: ...
-    def scan_prescanned(self, prescan: Prescan) -> Batch: ...  # the same as scan() of its block
+    def scan_prescanned(  # the same as scan() of its block
+        self, prescan: Prescan, came: Sequence[tuple[int, int]] = ()
+    ) -> Batch: ...
     def finish(self) -> Batch: ...  # the source ended: the open record is complete
     def flush(self) -> Batch: ...  # nothing more for now: give the open record's whole lines
 
@@ -110,7 +113,10 @@ class Merger:
     def hide(self, source: int) -> None: ...  # before anything is fed: show nothing of it, only count its lines
     @property
     def lines(self) -> int: ...  # merged lines that have come by, shown or not
-    def feed(self, source: int, block: bytes) -> None: ...  # scan here and push
+    # Before anything is fed: lines without a time are dated by ``came``, which tells from which byte of a block on it
+    # came when (ns); until a line with a time begins before byte ``until``. None is dated later than ``latest_ns``.
+    def date(self, source: int, until: int, latest_ns: int) -> None: ...
+    def feed(self, source: int, block: bytes, came: Sequence[tuple[int, int]] = ()) -> None: ...  # scan here and push
     def push(self, source: int, batch: Batch) -> None: ...  # scanned elsewhere
     def finish(self, source: int) -> None: ...
     def idle(self, source: int) -> None: ...  # live: do not wait for it until it is fed again

@@ -81,6 +81,19 @@ def interrupt(reader: object) -> None:
 
 
 @runtime_checkable
+class TellsArrival(Protocol):
+    """What a Reader has, too, when somebody may have noted when its bytes came: lines without a time are dated so."""
+
+    def has_arrivals(self) -> bool:
+        """Whether anybody noted it; a file that nobody captured has none, and costs a look."""
+        ...
+
+    def peek_arrivals(self) -> list[tuple[int, int]]:
+        """Return when the bytes of the block read last came: from which of them on, at which time in ns; in order."""
+        ...
+
+
+@runtime_checkable
 class Source(Protocol):
     """One place where bytes of a log lie. Making it costs nothing and opens nothing."""
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from logflume.abc import BLOCK_BYTES, interrupt
 from logflume.cursor import Cursor, Mark
+from logflume.dating import dated
 from logflume.errors import SourceFailed
 from logflume.merge import How
 from logflume.standing import Standing, owe_newline
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from logflume import _core
-    from logflume.abc import Log, Reader, Source
+    from logflume.abc import Log, Reader, Source, TellsArrival
     from logflume.records import Gap
 
 SETTLE_S = 0.1
@@ -123,6 +124,7 @@ class Followed(Standing):
         block_bytes: int,
     ) -> None:
         self._log = log
+        self._how = how
         self._ended = ended
         self._waiter = waiter
         self._settle_s = settle_s
@@ -154,7 +156,7 @@ class Followed(Standing):
             self._merger.resume(number, mark.floor_ns)
         entry = _Live(source, number, mark)
         self._inputs.append(entry)
-        entry.open(self._merger)
+        entry.open(self._merger, self._how)
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -224,7 +226,7 @@ class Followed(Standing):
             if source.name not in known:
                 self._add(source, None)
         for entry in self._inputs:
-            entry.try_again(self._merger)
+            entry.try_again(self._merger, self._how)
 
     def _begin_to_end(self) -> bool:
         """When nobody writes any more, read what is left; whether that begins now."""
@@ -264,12 +266,13 @@ class _Live:
         self.number = number
         self._mark = mark
         self._reader: Reader | None = None
+        self._dates: TellsArrival | None = None
         self._failure: Gap | None = None
         self.idle = False
         self._over = False
         self._quiet_since_s: float | None = None
 
-    def open(self, merger: _core.Merger) -> None:
+    def open(self, merger: _core.Merger, how: How) -> None:
         """Open it; what is not there (yet) is not waited for.
 
         Raises:
@@ -278,15 +281,16 @@ class _Live:
         position = self._mark.position if self._mark else None
         try:
             self._reader = self.source.open(0 if position is None else position)
+            self._dates = dated(merger, self.number, self.source, self._reader, how)
             self._failure = None
         except SourceFailed as failure:
             self._failure = failure.gap
             self._rest(merger)
 
-    def try_again(self, merger: _core.Merger) -> None:
+    def try_again(self, merger: _core.Merger, how: How) -> None:
         """Open what could not be opened; it may have come, or been permitted, since."""
         if self._reader is None:
-            self.open(merger)
+            self.open(merger, how)
 
     def _rest(self, merger: _core.Merger) -> None:
         merger.idle(self.number)
@@ -312,7 +316,7 @@ class _Live:
             self.finish(merger)
             return True
         if block:
-            merger.feed(self.number, block)
+            merger.feed(self.number, block, [] if self._dates is None else self._dates.peek_arrivals())
             self.idle, self._quiet_since_s = False, None
             return True
         if settle_s is None:

@@ -26,8 +26,10 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from logflume import _core
+from logflume.abc import TellsArrival
 from logflume.closing import Closing
 from logflume.cursor import Cursor, Mark
+from logflume.dating import Head, read_head
 from logflume.errors import BadCursor, CursorExpired, IndexInvalid, SourceFailed, UsageError
 from logflume.indexcache import IndexCache, Stored
 from logflume.merge import How, Merged, where
@@ -63,6 +65,7 @@ _KEEP_WHEN_GROWN_BY = 1.01  # all of it is written each time
 _ONE_RECORD = 1  # as the size of a block
 _ROW_BLOCK_BYTES = 64 * 1024
 _NEWS_BYTES = 4 * 1024
+_UNSETTLED_NS = 5_000_000_000  # within so long it is noted when bytes came
 _CHANGED = frozenset({GapReason.TRUNCATED, GapReason.REPLACED, GapReason.VANISHED, GapReason.ROTATED_AWAY})
 
 
@@ -485,11 +488,17 @@ class Covered:
     def _news_ns(self, source: Source, number: int) -> int | None:
         """Return the time from which on a source's growth changes the merged log; None if it has not grown."""
         end = self._ends[number]
-        block = _news(source, end, self.how.max_record_bytes)
+        block, came = _news(source, end, self.how.max_record_bytes)
+        head = None if came is None else read_head(source, self.how)
+        if head is not None and (redated_ns := _redated_ns(source, end, head)) is not None:
+            return redated_ns
         if not block:
             return None
         if end.mark is None or _ends_line(source, end.mark):
-            return _first_ns(block, UNTIMED_NS if end.mark is None else end.mark.floor_ns, self.how)
+            merger = replace(self.how, dedup=Dedup.OFF).merger(1, index_every_bytes=_ONE_RECORD)
+            if head is not None:
+                head.date(merger, 0, end.offset)
+            return _first_ns(merger, block, came or [], UNTIMED_NS if end.mark is None else end.mark.floor_ns)
         # The line that has gone on may have another time now, but none before the record before it.
         return self.before_time(end.mark.floor_ns)["floors"][number]
 
@@ -702,8 +711,23 @@ def _fitting() -> Iterator[None]:
         raise IndexInvalid(f"the log is not what was indexed: {error}") from error
 
 
-def _news(source: Source, end: _End, max_record_bytes: int) -> bytes:
+def _redated_ns(source: Source, end: _End, head: Head) -> int | None:
+    """Return from which time on lines have other dates than when they were indexed; None if they have not.
+
+    When the last lines came was not noted yet, perhaps.
+    """
+    if end.mark is None or end.mark.position is None or (head.first is not None and end.offset > head.first):
+        return None
+    before = replace(end.mark.position, offset=max(0, end.mark.position.offset - 1))
+    with source.open(before) as reader:
+        came = reader.peek_arrivals() if reader.read_block(1) and isinstance(reader, TellsArrival) else []
+    return end.mark.floor_ns - _UNSETTLED_NS if came and came[0][1] > end.mark.floor_ns else None
+
+
+def _news(source: Source, end: _End, max_record_bytes: int) -> tuple[bytes, list[tuple[int, int]] | None]:
     """Return what came after ``end``: at least the first line, if it is no longer than a record may be.
+
+    And when it did; None if nobody notes that.
 
     Raises:
         IndexInvalid: the source has lost what was before.
@@ -712,13 +736,17 @@ def _news(source: Source, end: _End, max_record_bytes: int) -> bytes:
         reader = _open_at_end(source, end)
     except SourceFailed:
         if end.mark is None:
-            return b""
+            return b"", None
         raise
-    news = b""
+    news: bytes = b""
+    dates = reader if isinstance(reader, TellsArrival) and reader.has_arrivals() else None
+    came: list[tuple[int, int]] | None = None if dates is None else []
     with reader, contextlib.suppress(SourceFailed):
         while b"\n" not in news and len(news) <= max_record_bytes and (block := reader.read_block(_NEWS_BYTES)):
             news += block
-    return news
+            if dates is not None and not came:
+                came = dates.peek_arrivals()[:1]
+    return news, came
 
 
 def _ends_line(source: Source, mark: Mark) -> bool:
@@ -729,11 +757,10 @@ def _ends_line(source: Source, mark: Mark) -> bool:
         return reader.read_block(1) == b"\n"
 
 
-def _first_ns(block: bytes, floor_ns: int, how: How) -> int:
-    """Return the effective time of the first record in what follows after ``floor_ns``."""
-    merger = replace(how, dedup=Dedup.OFF).merger(1, index_every_bytes=_ONE_RECORD)
+def _first_ns(merger: _core.Merger, block: bytes, came: list[tuple[int, int]], floor_ns: int) -> int:
+    """Return the effective time of the first record in what follows after ``floor_ns``, and came then."""
     merger.resume(0, floor_ns)
-    merger.feed(0, block if block.endswith(b"\n") else block + b"\n")  # no entry is made where one is owed
+    merger.feed(0, block if block.endswith(b"\n") else block + b"\n", came)  # no entry is made where one is owed
     merger.finish(0)
     merger.take(_ONE_RECORD)
     entries = _core.Index(1)

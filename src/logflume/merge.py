@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from logflume import _core
 from logflume.abc import interrupt
 from logflume.cursor import Cursor, Mark
+from logflume.dating import dated
 from logflume.errors import BadPattern, SourceFailed, UsageError
 from logflume.readahead import ScannedAhead, Stopped, Workers
 from logflume.records import Dedup, Level, Output, SourceReport
@@ -194,17 +195,17 @@ class Merged(Standing):
         self._dropped = weakref.finalize(self, _close_dropped, self._workers, self._inputs)
         self._dropped.atexit = False
         try:
-            self._open(start)
+            self._open(start, how)
         except BaseException:
             self.close()
             raise
 
-    def _open(self, start: Cursor | None) -> None:
+    def _open(self, start: Cursor | None, how: How) -> None:
         owe_newline(self._merger, start, [entry.source for entry in self._inputs])
         for entry in self._inputs:
             if entry.mark is not None:
                 self._merger.resume(entry.number, entry.mark.floor_ns)
-            entry.open(self._merger, len(self._inputs))
+            entry.open(self._merger, len(self._inputs), how)
         for entry in self._inputs:
             entry.start(self._workers)
 
@@ -344,20 +345,21 @@ class _Input:
         self._scanner: _core.Scanner | None = None
         self._ahead: ScannedAhead | None = None
 
-    def open(self, merger: _core.Merger, sources: int) -> None:
+    def open(self, merger: _core.Merger, sources: int, how: How) -> None:
         """Open the source, one of so many; one that fails has ended, with its Gap.
 
         Raises:
             CursorExpired: what its mark names is gone.
         """
-        self._scanner = merger.scanner(self.number)
         start: int | Position = 0
         if self.mark is not None and self.mark.position is not None:
             start = self.mark.position
         began = time.perf_counter()
         try:
             self._reader = self.source.open(start)
-            self._ahead = ScannedAhead(self._reader, self._scanner, sources)
+            dates = dated(merger, self.number, self.source, self._reader, how)
+            self._scanner = merger.scanner(self.number)
+            self._ahead = ScannedAhead(self._reader, self._scanner, sources, dates)
         except SourceFailed as failure:
             self._end(merger, failure.gap)
         self.open_s = time.perf_counter() - began

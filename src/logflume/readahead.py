@@ -15,14 +15,14 @@ import functools
 import os
 import queue
 import threading
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING, NamedTuple, Union
 
 from logflume import _core
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from logflume.abc import Reader
+    from logflume.abc import Reader, TellsArrival
 
 READ_AHEAD_BYTES = 64 * 1024 * 1024
 """What all sources together may read ahead: with very many of them, each reads fewer and smaller blocks."""
@@ -51,6 +51,14 @@ def blocks_ahead_for(sources: int) -> int:
 
 
 _Done = Union["_core.Batch", BaseException, None]  # a batch, what broke off reading, the end
+_Came = list[tuple[int, int]]  # when bytes of a block came, as the core wants it
+
+
+class _Early(NamedTuple):
+    """A block scanned by guess, and when its bytes came."""
+
+    prescan: _core.Prescan
+    came: _Came
 
 
 class Stopped(Exception):
@@ -116,17 +124,19 @@ class ScannedAhead:
         bytes_read: so many bytes came out of the reader.
     """
 
-    def __init__(self, reader: Reader, scanner: _core.Scanner, sources: int) -> None:
+    def __init__(self, reader: Reader, scanner: _core.Scanner, sources: int, dates: TellsArrival | None = None) -> None:
         """Read nothing yet.
 
         Args:
             reader: of the source.
             scanner: of the source.
             sources: how many there are in all; they share what may be read ahead.
+            dates: tells when the block read last came, where that matters.
         """
         self.bytes_read = 0
         self._reader = reader
         self._scanner = scanner
+        self._dates = dates
         self._prescanner = scanner.prescanner()
         self._block_bytes = block_bytes_for(sources)
         self._next_bytes = MIN_BLOCK_BYTES
@@ -140,7 +150,7 @@ class ScannedAhead:
         self._read = 0
         self._scanned = 0
         self._taken = 0
-        self._early: dict[int, _core.Prescan | _Done] = {}  # done before what comes before it
+        self._early: dict[int, _Early | _Done] = {}  # done before what comes before it
 
     def start(self, workers: Workers) -> None:
         """Read and scan in these threads, if there are any, from now on."""
@@ -161,8 +171,8 @@ class ScannedAhead:
             Exception: whatever the reader raised, in its place in the order.
         """
         if self._workers is None:
-            block = self._read_block()
-            return self._noted(self._scanner.scan(block)) if block else None
+            block, came = self._read_block()
+            return self._noted(self._scanner.scan(block, came)) if block else None
         batch = self._ready.get()
         if isinstance(batch, BaseException):
             raise batch
@@ -184,19 +194,20 @@ class ScannedAhead:
         if self._stopped:
             return
         try:
-            block: bytes | BaseException = self._read_block()
+            block, came = self._read_block()
         except BaseException as error:  # noqa: BLE001 - the edge of a thread
-            block = error
-        if block and isinstance(block, bytes):
+            self._put(self._read, error)
+            return
+        if block:
             number, is_next = self._count_block()
-            self._put(number, self._scan(block, is_next=is_next))
+            self._put(number, self._scan(block, came, is_next=is_next))
         else:  # nobody reads any more: ``_reading`` stays as it is
-            self._put(self._read, block or None)
+            self._put(self._read, None)
 
-    def _read_block(self) -> bytes:
+    def _read_block(self) -> tuple[bytes, _Came]:
         block = self._reader.read_block(self._next_bytes)
         self.bytes_read += len(block)
-        return block
+        return block, [] if self._dates is None else self._dates.peek_arrivals()
 
     def _count_block(self) -> tuple[int, bool]:
         """Return the number of the block just read, and whether it is next in order; have the next one read."""
@@ -209,20 +220,22 @@ class ScannedAhead:
             self._workers.submit(self._read_on)
         return number, is_next
 
-    def _scan(self, block: bytes, *, is_next: bool) -> _core.Prescan | _Done:
+    def _scan(self, block: bytes, came: _Came, *, is_next: bool) -> _Early | _Done:
         try:
-            return self._noted(self._scanner.scan(block)) if is_next else self._prescanner.prescan(block)
+            if is_next:
+                return self._noted(self._scanner.scan(block, came))
+            return _Early(self._prescanner.prescan(block), came)
         except BaseException as error:  # noqa: BLE001 - the edge of a thread
             return error
 
-    def _put(self, number: int, item: _core.Prescan | _Done) -> None:
+    def _put(self, number: int, item: _Early | _Done) -> None:
         """Give out what is next in order, and what has waited for that."""
         while True:
             with self._changing:
                 if number != self._scanned:
                     self._early[number] = item
                     return
-            done = self._take_over(item) if isinstance(item, _core.Prescan) else item
+            done = self._take_over(item) if isinstance(item, _Early) else item
             self._ready.put(done)
             if not isinstance(done, _core.Batch):
                 return
@@ -232,9 +245,9 @@ class ScannedAhead:
                     return
                 item = self._early.pop(number)
 
-    def _take_over(self, early: _core.Prescan) -> _Done:
+    def _take_over(self, early: _Early) -> _Done:
         try:
-            return self._noted(self._scanner.scan_prescanned(early))
+            return self._noted(self._scanner.scan_prescanned(early.prescan, early.came))
         except BaseException as error:  # noqa: BLE001 - the edge of a thread
             return error
 

@@ -23,7 +23,9 @@ from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
+from logflume.abc import TellsArrival
 from logflume.cursor import Cursor, Mark
+from logflume.dating import Head, read_head
 from logflume.errors import CursorExpired, SourceFailed
 from logflume.merge import How, iter_merged, where
 from logflume.records import Dedup, Output
@@ -268,6 +270,7 @@ class _Times:
 
     def __init__(self, how: How) -> None:
         self.how = _fixed(how)
+        self._heads: dict[str, Head] = {}
 
     def look(
         self,
@@ -287,15 +290,25 @@ class _Times:
             SourceFailed: the source cannot be read.
         """
         how = replace(self.how, output=Output.TEXT, dedup=Dedup.OFF, only=where(since_ns=since_ns), levels=False)
-        seen = _Seen(how.merger(1))
+        merger = how.merger(1)
+        seen = _Seen(merger)
         with source.open(max(0, at - 1)) as reader:
-            for offset, block in _iter_from_line(reader, at, until, first_bytes=read_bytes + 1):
-                seen.add(offset, block)
+            dates = self._dated(merger, source, reader)
+            for offset, block, came in _iter_from_line(reader, at, until, dates, first_bytes=read_bytes + 1):
+                seen.add(offset, block, came)
                 if seen.ns is not None and offset + len(block) >= at + read_bytes:
                     break
             if until == _NO_END:
                 seen.end()
             return None if seen.begin is None else seen.sight(reader)
+
+    def _dated(self, merger: Merger, source: Source, reader: Reader) -> TellsArrival | None:
+        """Have lines without a time dated as a whole merge does; the beginning of each source is looked at once."""
+        if not isinstance(reader, TellsArrival) or not reader.has_arrivals():
+            return None
+        if source.name not in self._heads:
+            self._heads[source.name] = read_head(source, self.how)
+        return reader if self._heads[source.name].date(merger, 0, reader.start) else None
 
     def mark(self, source: Source, at: int, since_ns: int) -> Mark | None:
         """Name the first line from byte ``at`` on whose time is at least ``since_ns``; None for the start.
@@ -362,10 +375,10 @@ class _Seen:
         self._start = 0
         self._merger = merger
 
-    def add(self, offset: int, block: bytes) -> None:
-        """Take the next bytes, which begin at ``offset`` of the source."""
+    def add(self, offset: int, block: bytes, came: list[tuple[int, int]]) -> None:
+        """Take the next bytes, which begin at ``offset`` of the source, and when they came."""
         self.begin = offset if self.begin is None else self.begin
-        self._merger.feed(0, block)
+        self._merger.feed(0, block, came)
         self._merger.idle(0)
         self._take()
 
@@ -388,17 +401,21 @@ class _Seen:
         )
 
 
-def _iter_from_line(reader: Reader, at: int, until: int, *, first_bytes: int) -> Iterator[tuple[int, bytes]]:
-    """Yield blocks and their offsets, beginning with the first line that begins at byte ``at`` or later."""
+def _iter_from_line(
+    reader: Reader, at: int, until: int, dates: TellsArrival | None, *, first_bytes: int
+) -> Iterator[tuple[int, bytes, list[tuple[int, int]]]]:
+    """Yield blocks, their offsets and when they came, from the first line on that begins at byte ``at`` or later."""
     offset, passing, size = reader.start, at > 0, first_bytes
     while offset < until and (block := reader.read_block(size)):
         offset += len(block)
         size = LOOK_BYTES
+        came = [] if dates is None else dates.peek_arrivals()
         if passing:
-            _, newline, block = block.partition(b"\n")
+            before, newline, block = block.partition(b"\n")
             passing = not newline
+            came = [(max(0, first - len(before) - 1), ns) for first, ns in came]
         if not passing:
-            yield offset - len(block), block
+            yield offset - len(block), block, came
 
 
 def _mark_at_time(times: _Times, source: Source, ts_ns: int) -> Mark | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from logflume.abc import BLOCK_BYTES
+from logflume.abc import BLOCK_BYTES, TellsArrival
 from logflume.closing import Closing
 from logflume.errors import CursorExpired, SourceFailed
 
@@ -146,6 +146,14 @@ class _UntilReader(Closing):
         kept = block[: len(block) - max(0, surplus)]
         self._offset -= len(block) - len(kept)
         return kept
+
+    def has_arrivals(self) -> bool:
+        """As the reader."""
+        return isinstance(self._reader, TellsArrival) and self._reader.has_arrivals()
+
+    def peek_arrivals(self) -> list[tuple[int, int]]:
+        """As the reader, which may tell of bytes behind the end, too."""
+        return self._reader.peek_arrivals() if isinstance(self._reader, TellsArrival) else []
 
     def _surplus(self) -> int:
         """How many bytes behind the end it has come; below 0 before it, and in another file."""

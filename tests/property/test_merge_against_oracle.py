@@ -156,11 +156,11 @@ class Way:
     block_bytes: int
     takes: tuple[int, ...]
 
-    def drive(self, core: Merger, sources: list[bytes]) -> Drive:
+    def drive(self, core: Merger, sources: list[bytes], dates: list[oracle.Dates | None] | None = None) -> Drive:
         """Cut the sources into blocks and drive the merger, some through scanners, some not."""
         luck = Random(self.seed)
         blocks = [cut(source, luck, self.block_bytes) for source in sources]
-        return Drive(core, blocks, luck, self.takes, scanned=None)
+        return Drive(core, blocks, luck, self.takes, scanned=None, dates=dates or [])
 
 
 def cut(source: bytes, luck: Random, mean_bytes: int) -> list[bytes]:

@@ -273,6 +273,20 @@ impl<B: AsRef<[u8]>> Merger<B> {
         self.tree.set(source, input.key());
     }
 
+    /// Date lines of a source by when they came, as [`Scanner::date`] does; before anything is fed.
+    pub fn date(&mut self, source: usize, until: u64, latest: i64) {
+        if let Some(scanner) = &mut self.inputs[source].scanner {
+            scanner.date(until, latest);
+        }
+    }
+
+    /// Tell when the bytes came that a source is fed next.
+    pub fn came(&mut self, source: usize, times: Vec<(u32, i64)>) {
+        if let Some(scanner) = &mut self.inputs[source].scanner {
+            scanner.came(times);
+        }
+    }
+
     /// TEXT: the source whose last line was given out without its newline, so that what follows may have to begin with one.
     pub fn owes_newline(&self) -> Option<usize> {
         self.owes_newline

@@ -11,6 +11,7 @@
 //!        wherever the blocks were cut.
 //! Not here: order among sources, writing.
 
+mod dating;
 mod prescan;
 
 pub use prescan::{Prescan, Prescanner};
@@ -25,6 +26,7 @@ use crate::masks::Masks;
 use crate::outline::{self, Sign};
 use crate::stamp;
 
+use dating::Dating;
 use prescan::Guess;
 
 /// Time of lines before the first timed one of their source.
@@ -261,6 +263,8 @@ pub struct Scanner {
     /// The unfinished line is so long that its kind was decided already: it is part of `open`.
     line_decided: bool,
     floor: i64,
+    /// When bytes came, as long as that says when lines without a time were written. In a place of its own: seldom.
+    dating: Option<Box<Dating>>,
     counts: Counts,
     records: Vec<Record>,
 }
@@ -285,6 +289,7 @@ impl Scanner {
             open: None,
             line_decided: false,
             floor: UNTIMED,
+            dating: None,
             counts: Counts::default(),
             records: Vec::new(),
         }
@@ -293,6 +298,21 @@ impl Scanner {
     /// Go on in the middle of a source whose latest effective time was `floor`.
     pub fn resume(&mut self, floor: i64) {
         self.floor = floor;
+    }
+
+    /// Date lines without a time by when they came, which [`Scanner::came`] tells; before anything is scanned.
+    ///
+    /// `until`: a line that has a time and begins before this byte ends that, as the lines after it belong to it.
+    /// No line is dated later than `latest`.
+    pub fn date(&mut self, until: u64, latest: i64) {
+        self.dating = Some(Box::new(Dating::new(until, latest)));
+    }
+
+    /// Tell when the bytes of the next block came: from each of these of its bytes on, at this time; in order.
+    pub fn came(&mut self, times: Vec<(u32, i64)>) {
+        if let Some(dating) = &mut self.dating {
+            dating.came(times);
+        }
     }
 
     /// Let no record pass.
@@ -322,7 +342,7 @@ impl Scanner {
         let from = self.grow_tail(bytes);
         let head_records = self.records.len();
         let (head, head_base) = self.split_tail();
-        match guess.filter(|guess| guess.fits(from, self.floor)) {
+        match guess.filter(|guess| self.dating.is_none() && guess.fits(from, self.floor)) {
             Some(guess) => self.adopt(guess, block_base),
             None if from < bytes.len() => self.scan_block(bytes, from, block_base),
             None => {}
@@ -429,6 +449,9 @@ impl Scanner {
                 None => &block[from..],
             };
             let fresh_line = self.tail_line == tail.len();
+            if fresh_line {
+                self.begin_line(from);
+            }
             let complete = line.last() == Some(&b'\n');
             let whole = fresh_line && complete;
             if whole && self.begins_record(line) {
@@ -456,7 +479,14 @@ impl Scanner {
 
     /// Whether a whole line begins a new record; changes nothing but what the clock remembers.
     fn begins_record(&mut self, line: &[u8]) -> bool {
-        self.floor == UNTIMED || self.time_of(&line[..line.len() - 1]).is_some()
+        if self.floor == UNTIMED {
+            return true;
+        }
+        let time = self.time_of(&line[..line.len() - 1]);
+        match &self.dating {
+            Some(dating) => time.is_some() || dating.begins_record(),
+            None => time.is_some(),
+        }
     }
 
     fn end_tail_line(&mut self, tail: &[u8]) {
@@ -478,6 +508,7 @@ impl Scanner {
 
     fn place_line(&mut self, tail: &[u8], start: usize, end: usize) {
         let time = self.time_of(&tail[start..end]);
+        let time = self.dated(time, self.tail_base + start as u64);
         if time.is_some() || self.floor == UNTIMED || self.open.is_none() {
             self.close_in_tail(tail, start);
             self.open = Some(self.open_record(start, time));
@@ -546,7 +577,11 @@ impl Scanner {
         let mut open: Option<Open> = None;
         let mut line = from;
         for newline in masks.newlines(from) {
-            let timed = self.time_of(&block[line..newline]);
+            let mut timed = self.time_of(&block[line..newline]);
+            if self.dating.is_some() {
+                self.begin_line(line);
+                timed = self.dated(timed, block_base + line as u64);
+            }
             if timed.is_some() || self.floor == UNTIMED || open.is_none() {
                 if let Some(open) = open {
                     self.close(&mut region, open, line);
@@ -565,6 +600,7 @@ impl Scanner {
                 self.close(&mut region, open, line);
             }
         }
+        self.begin_line(line);
         self.keep_tail(block, block_base, open, line);
         self.masks = masks;
     }
@@ -710,6 +746,28 @@ impl Scanner {
             _ => memchr::memchr(b'\n', &region.bytes[start..end]).map_or(end, |at| start + at),
         };
         region.level_of(start, first_end)
+    }
+
+    // ---- when lines came -------------------------------------------------------------------
+
+    /// The next line begins at this byte of the block.
+    fn begin_line(&mut self, at: usize) {
+        if let Some(dating) = &mut self.dating {
+            dating.begin_line(at);
+        }
+    }
+
+    /// The time of the line begun last, which begins at `offset`: its own, or when it came.
+    fn dated(&mut self, own: Option<Time>, offset: u64) -> Option<Time> {
+        let Some(dating) = &mut self.dating else { return own };
+        if own.is_some() {
+            if dating.end_with_time(offset) {
+                self.dating = None;
+            }
+            return own;
+        }
+        let ns = dating.date_line()?.max(self.floor);
+        (ns != UNTIMED).then_some(Time { ns, first_line: FirstLine::Unknown })
     }
 
     // ---- times -----------------------------------------------------------------------------

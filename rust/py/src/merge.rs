@@ -108,8 +108,10 @@ pub struct Scanner(CoreScanner);
 
 #[pymethods]
 impl Scanner {
-    fn scan(&mut self, py: Python<'_>, block: Block) -> PyResult<Batch> {
+    #[pyo3(signature = (block, came=Vec::new()))]
+    fn scan(&mut self, py: Python<'_>, block: Block, came: Vec<(u32, i64)>) -> PyResult<Batch> {
         let block = checked(block)?;
+        self.0.came(came);
         Ok(Batch::new(py.detach(|| self.0.scan(block))))
     }
 
@@ -117,7 +119,14 @@ impl Scanner {
         Prescanner(self.0.prescanner())
     }
 
-    fn scan_prescanned(&mut self, py: Python<'_>, prescan: &mut Prescan) -> PyResult<Batch> {
+    #[pyo3(signature = (prescan, came=Vec::new()))]
+    fn scan_prescanned(
+        &mut self,
+        py: Python<'_>,
+        prescan: &mut Prescan,
+        came: Vec<(u32, i64)>,
+    ) -> PyResult<Batch> {
+        self.0.came(came);
         let Some(prescan) = prescan.0.take() else {
             return Err(PyValueError::new_err("this block has been taken already"));
         };
@@ -242,6 +251,11 @@ impl Merger {
         Ok(())
     }
 
+    fn date(&self, py: Python<'_>, source: usize, until: u64, latest_ns: i64) -> PyResult<()> {
+        self.lock_with(py, source)?.date(source, until, latest_ns);
+        Ok(())
+    }
+
     #[getter]
     fn owes_newline(&self, py: Python<'_>) -> Option<usize> {
         self.lock_briefly(py).owes_newline()
@@ -252,8 +266,9 @@ impl Merger {
         Ok(())
     }
 
-    fn feed(&self, py: Python<'_>, source: usize, block: Block) -> PyResult<()> {
-        drop(self.lock_with(py, source)?);
+    #[pyo3(signature = (source, block, came=Vec::new()))]
+    fn feed(&self, py: Python<'_>, source: usize, block: Block, came: Vec<(u32, i64)>) -> PyResult<()> {
+        self.lock_with(py, source)?.came(source, came);
         let block = checked(block)?;
         py.detach(|| self.lock().feed(source, block));
         Ok(())

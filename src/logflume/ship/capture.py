@@ -9,14 +9,21 @@ Loss:  by the rules of ``segments`` only. Who writes on after the command has en
 
 from __future__ import annotations
 
+import errno
+import json
+import os
+import shutil
 import signal
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from logflume.ship import launch
 from logflume.ship.processes import CannotStart, Process, Processes
-from logflume.ship.recording import Mode, Recording
+from logflume.ship.recording import STDIN, Mode, Recording
 from logflume.ship.segments import Rules
 from logflume.ship.show import Show
+from logflume.ship.terminal import Keys, is_ours
 from logflume.sources.local import LocalSource
 
 if TYPE_CHECKING:
@@ -88,24 +95,52 @@ class _Capture:
         shows = [*self._iter_shows()]
         try:
             recording.begin(self._processes)
-            self._child = child = self._processes.start(self._wanted.words, recording.outputs)
+            self._child = child = self._start()
+            keys = self._keys()
         except CannotStart:
             recording.close()
             raise
         recording.let_go()
         recording.note(child, self._wanted.words)
+        if keys is not None:
+            keys.begin()
         for show in shows:
             show.begin()
         try:
             started()
             status = self._wait(child)
         finally:
+            if keys is not None:
+                keys.end()
             self._processes.release_signals()
         recording.close()
         for show in shows:
             show.end()
         recording.note(child, self._wanted.words)
         return Ended(status, recording.lost(), [*recording.iter_troubles(), *_iter_troubles(shows)])
+
+    def _start(self) -> Process:
+        """Start the command: in a session of its own that its terminal controls, if we are run at a terminal, too.
+
+        Where nobody types there is no such session: when its leader ends, all others of it are hung up.
+
+        Raises:
+            CannotStart: it cannot be run.
+        """
+        words, outputs = self._wanted.words, self._recording.outputs
+        terminal = self._recording.terminal
+        if terminal is None or not is_ours(STDIN):
+            return self._processes.start(words, outputs)
+        if shutil.which(words[0]) is None:
+            number = errno.EACCES if os.path.exists(words[0]) else errno.ENOENT  # noqa: PTH110 - a word, not a path
+            raise CannotStart(words[0], OSError(number, os.strerror(number)))
+        program = [sys.executable, "-I", "-S", launch.PATH, json.dumps({"terminal": True}), *words]
+        return self._processes.start(program, {STDIN: terminal[1], **outputs}, session=True)
+
+    def _keys(self) -> Keys | None:
+        """Return what passes on what is typed, when we have a terminal and the command has one of its own."""
+        terminal = self._recording.terminal
+        return Keys(STDIN, terminal[0]) if terminal is not None and is_ours(STDIN) else None
 
     def _iter_shows(self) -> Iterator[Show]:
         if self._wanted.shown:

@@ -12,24 +12,17 @@ Memory: one piece of PIECE_BYTES; entries are read one at a time.
 from __future__ import annotations
 
 import os
-import struct
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from logflume.sources.arrivals import ENTRY, HEADER, Entry, Header, iter_entries, read_header
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from logflume.sources.rotation import Key
-
-MAGIC = b"LFsegm01"
-
-HEADER = struct.Struct("<8sQQQqI")
-"""Magic, base, device, inode, time in ns, CRC-32 of all that."""
-
-ENTRY = struct.Struct("<QqII")
-"""End within the segment, time in ns, CRC-32 of the bytes since the entry before, CRC-32 of all that."""
+__all__ = ["ENTRY", "HEADER", "Chunks", "Damage", "Entry", "Header", "iter_damage", "iter_entries", "read_header"]
 
 PIECE_BYTES = 1024 * 1024
 """The most bytes that one entry is about, but for the rare one made up of many small looks."""
@@ -38,77 +31,6 @@ ENTRY_EVERY_BYTES = 64 * 1024
 """Fewer bytes wait for their entry until ENTRY_EVERY_NS has gone by."""
 
 ENTRY_EVERY_NS = 1_000_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """What an index is about.
-
-    Attributes:
-        base: offset in the stream at which the segment begins: all bytes that ever came before it.
-        key: device and inode of the segment.
-        began_ns: when it was begun.
-    """
-
-    base: int
-    key: Key
-    began_ns: int
-
-    def pack(self) -> bytes:
-        """Return it as it is in a file."""
-        return _checked(HEADER, MAGIC, self.base, *self.key, self.began_ns)
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """Bytes of a segment up to ``end``, which had come at ``time_ns``; ``crc`` is of those since the last entry."""
-
-    end: int
-    time_ns: int
-    crc: int
-
-    def pack(self) -> bytes:
-        """Return it as it is in a file."""
-        return _checked(ENTRY, self.end, self.time_ns, self.crc)
-
-
-def _checked(layout: struct.Struct, *values: object) -> bytes:
-    body = layout.pack(*values, 0)[:-4]
-    return body + zlib.crc32(body).to_bytes(4, "little")
-
-
-def _unpack(layout: struct.Struct, data: bytes) -> tuple[Any, ...] | None:
-    if len(data) != layout.size or zlib.crc32(data[:-4]) != int.from_bytes(data[-4:], "little"):
-        return None
-    return layout.unpack(data)
-
-
-def read_header(path: Path) -> Header | None:
-    """Return the header of an index; None when the file is not there or is none."""
-    try:
-        with path.open("rb") as file:
-            values = _unpack(HEADER, file.read(HEADER.size))
-    except OSError:
-        return None
-    if values is None:
-        return None
-    magic, base, device, inode, began_ns, _ = values
-    if magic != MAGIC:
-        return None
-    return Header(base, (device, inode), began_ns)
-
-
-def iter_entries(path: Path, first: int = 0) -> Iterator[Entry]:
-    """Yield the good entries of an index from number ``first`` on, up to the first bad one."""
-    end = 0
-    with path.open("rb") as file:
-        file.seek(HEADER.size + first * ENTRY.size)
-        while values := _unpack(ENTRY, file.read(ENTRY.size)):
-            entry = Entry(*values[:3])
-            if entry.end <= end:
-                return
-            end = entry.end
-            yield entry
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING
 from logflume.errors import UsageError
 from logflume.ship.processes import Process, Processes, start_of
 from logflume.ship.segments import Rules, Segments, Writer
+from logflume.ship.terminal import open_terminal
 from logflume.sources.captured import NOTE, SIDE, read_note
 
 if TYPE_CHECKING:
@@ -52,7 +53,6 @@ NAMES = {STDOUT: "out.log", STDERR: "err.log"}
 
 _NAP_S = 0.001
 _SMALLEST_PIPE_BYTES = 64 * 1024
-_OFLAG = 1  # of termios.tcgetattr
 
 
 class Mode(enum.Enum):
@@ -231,6 +231,12 @@ class Recording:
         known = {number: lane.output for number, lane in self._lanes.items()}
         return {STDERR: known[STDOUT], **known}
 
+    @property
+    def terminal(self) -> tuple[int, int] | None:
+        """What is read of the terminal of standard output, and that terminal; None when it is none."""
+        lane = self._lanes[STDOUT]
+        return (lane.reading, lane.output) if self.mode is Mode.PTY and lane.reading is not None else None
+
     def begin(self, processes: Processes) -> None:
         """Start to read and to index.
 
@@ -367,17 +373,6 @@ def open_fifo(path: Path) -> tuple[int, int]:
     both = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     _enlarge(both)
     return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), both
-
-
-def open_terminal() -> tuple[int, int]:
-    """Return what to read of a terminal, and the terminal: it passes bytes on as they are."""
-    reading, terminal = os.openpty()
-    modes = termios.tcgetattr(terminal)
-    modes[_OFLAG] &= ~termios.OPOST  # no CR before each newline
-    termios.tcsetattr(terminal, termios.TCSANOW, modes)
-    with contextlib.suppress(OSError):  # ours may be none
-        fcntl.ioctl(terminal, termios.TIOCSWINSZ, fcntl.ioctl(STDOUT, termios.TIOCGWINSZ, b"\0" * 8))
-    return reading, terminal
 
 
 def _enlarge(pipe: int) -> None:

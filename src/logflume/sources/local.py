@@ -37,6 +37,7 @@ from logflume.closing import Closing
 from logflume.errors import CursorExpired, SourceFailed, UsageError
 from logflume.records import Gap, GapReason, Identity, LogStatus, Position
 from logflume.sources.ahead import Ahead, View
+from logflume.sources.arrivals import Arrivals
 from logflume.sources.captured import state_of_captured
 from logflume.sources.compressed import MAX_DECODED_BYTES
 from logflume.sources.fileset import FileSet, Moved, ends_all
@@ -215,6 +216,8 @@ class LocalReader(Closing):
         self._unreadable: set[Key] = set()  # files ahead that are told to be so already
         self._failed: Gap | None = None
         self._closed = False
+        self._arrivals = Arrivals(files.path, files.root)
+        self._block_bytes = 0  # of the block read last
 
     def read_block(self, max_bytes: int = BLOCK_BYTES) -> bytes:
         """Return the next 1 to ``max_bytes`` bytes; ``b""`` when there is nothing more at this moment.
@@ -229,10 +232,21 @@ class LocalReader(Closing):
         if self._failed:
             raise SourceFailed(self._failed)
         try:
-            return self._read(max_bytes)
+            block = self._read(max_bytes)
         except SourceFailed as broken:
             self._failed = broken.gap
             raise
+        self._block_bytes = len(block)
+        return block
+
+    def has_arrivals(self) -> bool:
+        """Whether a capture notes things beside the files."""
+        return self._arrivals.are_noted()
+
+    def peek_arrivals(self) -> list[tuple[int, int]]:
+        """Return when the bytes of the block read last came, as far as the capture noted it."""
+        size, file = self._block_bytes, self._file
+        return self._arrivals.of(file.key, file.at - size, size, file.mtime_ns()) if size else []
 
     def position(self, offset: int) -> Position:
         """Name the linear ``offset``; of the last MAX_STRETCHES files only."""
