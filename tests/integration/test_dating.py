@@ -245,4 +245,6 @@ def test_times_of_one_block_are_bounded(tmp_path: Path) -> None:
     assert MAX_TIMES - 10 <= len(times) <= MAX_TIMES + 2
     assert times[0] == (0, BEGIN_NS + 10)
     assert {ns - offset - BEGIN_NS for offset, ns in times[1:-1]} == {12}
-    assert times[-1] == (3 * MAX_TIMES - 20 - 1, BEGIN_NS + 3 * MAX_TIMES - 11)
+    offset, ns = times[-1]
+    assert 0 < 3 * MAX_TIMES - 20 - offset <= 3
+    assert ns == BEGIN_NS + 3 * MAX_TIMES - 11
