@@ -120,12 +120,7 @@ impl Scanner {
     }
 
     #[pyo3(signature = (prescan, came=Vec::new()))]
-    fn scan_prescanned(
-        &mut self,
-        py: Python<'_>,
-        prescan: &mut Prescan,
-        came: Vec<(u32, i64)>,
-    ) -> PyResult<Batch> {
+    fn scan_prescanned(&mut self, py: Python<'_>, prescan: &mut Prescan, came: Vec<(u32, i64)>) -> PyResult<Batch> {
         self.0.came(came);
         let Some(prescan) = prescan.0.take() else {
             return Err(PyValueError::new_err("this block has been taken already"));
