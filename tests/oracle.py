@@ -167,24 +167,36 @@ class Splitter:
         self.dates = dates
         self.offset = 0
         self.highest_ns = BEFORE_ALL
+        self.in_traceback = False
         self.header_came_ns: int | None = None  # of the line with a time to which lines without one may belong
 
     def add_line(self, line: bytes) -> None:
         """Let a line begin a record, or go on with the one before."""
         own_ns = time_of(line)
+        is_loose = self.dates is not None or self.highest_ns == BEFORE_ALL
+        by_shape = is_loose and bool(self.records) and own_ns is None and self.goes_on(line)
         came_ns = self.dates.came_ns(self.offset) if self.dates else BEFORE_ALL
         if own_ns is not None:
             self.begin(own_ns)
             self.header_came_ns = came_ns
             if self.dates and self.offset < self.dates.until:
                 self.dates = None
+        elif by_shape:
+            pass
         elif self.dates and (self.header_came_ns is None or came_ns > self.header_came_ns + BELONGS_NS):
             self.begin(max(self.highest_ns, min(came_ns, self.dates.latest_ns)))
             self.header_came_ns = None
         elif self.highest_ns == BEFORE_ALL:
             self.begin(BEFORE_ALL)
         self.records[-1].lines.append(line)
+        indented = line.startswith((b" ", b"\t"))
+        starts = line.startswith(b"Traceback (most recent call last):")
+        self.in_traceback = starts or (self.in_traceback and indented)
         self.offset += len(line) + 1
+
+    def goes_on(self, line: bytes) -> bool:
+        """Tell whether a line belongs to those before it by its shape."""
+        return self.in_traceback or line.startswith((b" ", b"\t"))
 
     def begin(self, own_ns: int) -> None:
         """Let a record begin."""

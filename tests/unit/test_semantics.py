@@ -64,6 +64,22 @@ def test_lines_without_a_time_go_with_the_line_before() -> None:
     assert counts(traceback, other)["lines"] == 6
 
 
+def test_lines_without_any_time_go_with_the_line_before_by_their_shape() -> None:
+    """Without times, indented lines go with the line before them, and so does the line that ends a traceback."""
+    traceback = joined(b"Traceback (most recent call last):", b'  File "a.py", line 1', b"    a()", b"ValueError: b")
+    source = joined(b"start") + traceback + joined(b"next", b"\tof next", b"last")
+    assert counts(source)["records"] == 4
+    assert merge_whole([source], rules=Rules(contains=b"a()")) == traceback
+    assert merge_whole([source], rules=Rules(contains=b"of next")) == joined(b"next", b"\tof next")
+    assert merge_whole([source], rules=Rules(levels=1 << Level.ERROR)) == traceback
+
+
+def test_a_time_says_more_than_the_shape() -> None:
+    """After a time, what is not indented belongs to it, and what has a time is a record, however it looks."""
+    source = joined(b"Traceback (most recent call last):", at(1, "a"), b"ValueError: b", b"  c", at(2, "d"))
+    assert counts(source)["records"] == 3
+
+
 def test_lines_of_two_sources_never_mix_inside_a_record() -> None:
     """Two tracebacks at the same time come out one after the other."""
     first = joined(at(1, "first"), b"  of first", b"  end of first")

@@ -13,6 +13,7 @@
 
 mod dating;
 mod prescan;
+mod shape;
 
 pub use prescan::{Prescan, Prescanner};
 
@@ -28,6 +29,7 @@ use crate::stamp;
 
 use dating::Dating;
 use prescan::Guess;
+use shape::Shape;
 
 /// Time of lines before the first timed one of their source.
 pub const UNTIMED: i64 = i64::MIN;
@@ -265,6 +267,8 @@ pub struct Scanner {
     floor: i64,
     /// When bytes came, as long as that says when lines without a time were written. In a place of its own: seldom.
     dating: Option<Box<Dating>>,
+    /// What the lines before say of whether one without a time goes on with them, where no time says it.
+    shape: Shape,
     counts: Counts,
     records: Vec<Record>,
 }
@@ -290,6 +294,7 @@ impl Scanner {
             line_decided: false,
             floor: UNTIMED,
             dating: None,
+            shape: Shape::default(),
             counts: Counts::default(),
             records: Vec::new(),
         }
@@ -383,6 +388,7 @@ impl Scanner {
         } else {
             self.close_in_tail(&tail, self.tail_line);
             self.open = None;
+            self.shape = Shape::default();
             self.tail = tail.split_off(self.tail_line);
             self.tail_base += self.tail_line as u64;
             self.tail_line = 0;
@@ -460,6 +466,9 @@ impl Scanner {
             tail.extend_from_slice(line);
             from += line.len();
             if whole {
+                if self.is_loose() {
+                    self.shape.add(&line[..line.len() - 1]);
+                }
                 self.count_line();
                 self.tail_line = tail.len();
             } else if complete {
@@ -479,10 +488,15 @@ impl Scanner {
 
     /// Whether a whole line begins a new record; changes nothing but what the clock remembers.
     fn begins_record(&mut self, line: &[u8]) -> bool {
-        if self.floor == UNTIMED {
+        let line = &line[..line.len() - 1];
+        let by_shape = self.is_loose() && self.shape.goes_on(line);
+        if self.floor == UNTIMED && !by_shape {
             return true;
         }
-        let time = self.time_of(&line[..line.len() - 1]);
+        let time = self.time_of(line);
+        if by_shape {
+            return time.is_some();
+        }
         match &self.dating {
             Some(dating) => time.is_some() || dating.begins_record(),
             None => time.is_some(),
@@ -507,9 +521,10 @@ impl Scanner {
     }
 
     fn place_line(&mut self, tail: &[u8], start: usize, end: usize) {
-        let time = self.time_of(&tail[start..end]);
-        let time = self.dated(time, self.tail_base + start as u64);
-        if time.is_some() || self.floor == UNTIMED || self.open.is_none() {
+        let line = &tail[start..end];
+        let own = self.time_of(line);
+        let (begins, time) = self.place(line, own, self.open.is_some(), self.tail_base + start as u64);
+        if begins {
             self.close_in_tail(tail, start);
             self.open = Some(self.open_record(start, time));
         }
@@ -577,28 +592,21 @@ impl Scanner {
         let mut open: Option<Open> = None;
         let mut line = from;
         for newline in masks.newlines(from) {
-            let mut timed = self.time_of(&block[line..newline]);
-            if self.dating.is_some() {
-                self.begin_line(line);
-                timed = self.dated(timed, block_base + line as u64);
-            }
-            if timed.is_some() || self.floor == UNTIMED || open.is_none() {
+            let text = &block[line..newline];
+            let own = self.time_of(text);
+            self.begin_line(line);
+            let (begins, time) = self.place(text, own, open.is_some(), block_base + line as u64);
+            if begins {
                 if let Some(open) = open {
                     self.close(&mut region, open, line);
                 }
-                open = Some(self.open_record(line, timed));
+                open = Some(self.open_record(line, time));
             }
             self.counts.lines += 1;
             if let Some(open) = &mut open {
                 open.lines += 1;
             }
             line = newline + 1;
-        }
-        if self.floor == UNTIMED {
-            // Untimed lines are records of their own: nothing can follow that belongs to the last one.
-            if let Some(open) = open.take() {
-                self.close(&mut region, open, line);
-            }
         }
         self.begin_line(line);
         self.keep_tail(block, block_base, open, line);
@@ -748,7 +756,28 @@ impl Scanner {
         region.level_of(start, first_end)
     }
 
-    // ---- when lines came -------------------------------------------------------------------
+    // ---- what a line without a time belongs to ----------------------------------------------
+
+    /// Whether more than times decides what a line without one belongs to.
+    #[inline]
+    fn is_loose(&self) -> bool {
+        self.floor == UNTIMED || self.dating.is_some()
+    }
+
+    /// Whether the line at `offset`, which has this time of its own or none, begins a record, and of what time.
+    #[inline]
+    fn place(&mut self, line: &[u8], own: Option<Time>, is_open: bool, offset: u64) -> (bool, Option<Time>) {
+        if !self.is_loose() {
+            return (own.is_some() || !is_open, own);
+        }
+        let by_shape = own.is_none() && is_open && self.shape.goes_on(line);
+        self.shape.add(line);
+        if by_shape {
+            return (false, None);
+        }
+        let time = self.dated(own, offset);
+        (time.is_some() || self.floor == UNTIMED || !is_open, time)
+    }
 
     /// The next line begins at this byte of the block.
     fn begin_line(&mut self, at: usize) {

@@ -84,6 +84,7 @@ impl Scanner {
         self.tail_line = after.tail_line;
         self.open = after.open;
         self.floor = after.floor;
+        self.shape = after.shape;
         self.counts.add(&after.counts);
     }
 }
@@ -94,12 +95,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const LINES: [&str; 9] = [
+    const LINES: [&str; 10] = [
         "2024-11-20T12:34:56Z one\n",
         "2024-11-20T12:34:57Z two\n",
         "2024-11-20T12:34:55Z late\n",
         "{\"timestamp\":\"2024-11-20T12:34:58Z\",\"event\":\"three\"}\n",
         "  of a traceback, somewhat longer than the other lines are\n",
+        "Traceback (most recent call last):\n",
         "{\"event\":\"without a time\"}\n",
         "\n",
         "no newline",
