@@ -89,6 +89,13 @@ test-airflow: airflow .venv-airflow-3.2/.logflume .venv-airflow-3.1/.logflume ##
 	@scripts/install_here.sh .venv-airflow-$*
 	@touch $@
 
+.PHONY: test-kubernetes
+test-kubernetes: $(VENV)/.built build/kubernetes/kubernetes ## pods' logs from a real kube-apiserver (which is built first, once: see docs/decisions/0061)
+	@LOGFLUME_KUBERNETES=$(abspath build/kubernetes/kubernetes) $(PYTHON) -m pytest tests/kubernetes
+
+build/kubernetes/kubernetes: scripts/build_kubernetes.sh $(wildcard tests/kubernetes/go/*)
+	@scripts/build_kubernetes.sh build/kubernetes
+
 .PHONY: lint
 lint: $(VENV)/.built viewer ## ruff, mypy, rustfmt, clippy, Biome, tsc
 	@scripts/check.sh lint

@@ -15,8 +15,8 @@ from hypothesis import settings
 
 Require = Callable[[str], None]
 
-# Run beside Airflow, in another environment: tests/integration/test_airflow_contract.py.
-collect_ignore = ["airflow"]
+# Run in another environment by tests/integration/test_airflow_contract.py, and by `make test-kubernetes`.
+collect_ignore = ["airflow", *([] if "LOGFLUME_KUBERNETES" in os.environ else ["kubernetes"])]
 
 # A property test has no deadline: a loaded machine is no bug. CI tries the same examples each time.
 settings.register_profile("here", deadline=None)

@@ -507,6 +507,7 @@ class _Handler(BaseHTTPRequestHandler):
         403: "Forbidden",
         404: "NotFound",
         410: "Expired",
+        422: "Invalid",
         429: "TooManyRequests",
         500: "InternalError",
     }
@@ -603,6 +604,7 @@ class _Handler(BaseHTTPRequestHandler):
     # logs
 
     def _send_log(self, pod: Pod, query: dict[str, str], fault: _Fault | None) -> None:
+        _check(pod.name, query)
         log = self._log_of(pod, query)
         self._begin(200)
         self.send_header("Content-Type", "text/plain")
@@ -653,20 +655,21 @@ class _Handler(BaseHTTPRequestHandler):
             if container.restarts == 0:
                 raise _Refusal(400, f'previous terminated container "{container.name}" in pod "{pod.name}" not found')
             return container.runs[-2]
+        if not container.state:
+            raise _Refusal(400, f'container "{container.name}" in pod "{pod.name}" is not available')
         waiting = container.state.get("waiting")
-        if (waiting or not container.state) and not container.last_state:
-            reason = (waiting or {}).get("reason", "no logs yet")
+        if waiting and not container.last_state:
+            reason = _WAITING.get(waiting["reason"], waiting["reason"])
             raise _Refusal(400, f'container "{container.name}" in pod "{pod.name}" is waiting to start: {reason}')
         return container.log
 
     def _container_name(self, pod: Pod, query: dict[str, str]) -> str:
         if "container" in query:
             return query["container"]
-        names = [each["name"] for each in pod.as_json()["spec"]["containers"]]
-        if len(names) > 1:
-            choice = " ".join(names)
+        if len(pod.as_json()["spec"]["containers"]) > 1:
+            choice = " ".join(pod.containers)
             raise _Refusal(400, f"a container name must be specified for pod {pod.name}, choose one of: [{choice}]")
-        return str(names[0])
+        return pod.first.name
 
     def _iter_log(self, log: ContainerLog, query: dict[str, str]) -> Iterator[bytes]:
         kube, http = self.server.kube, self.server
@@ -715,10 +718,39 @@ def _without_stamps(data: bytes) -> tuple[bytes, bytes]:
     return b"".join(line[_STAMP_LENGTH:] for line in io.BytesIO(whole + newline)), rest
 
 
+_LEAST = {"tailLines": 0, "limitBytes": 1, "sinceSeconds": 1}
+_LEAST_WORDS = ("must be greater than or equal to 0", "must be greater than 0")
+_WAITING = {
+    "ErrImagePull": "image can't be pulled",
+    "ImagePullBackOff": "trying and failing to pull image",
+}
+
+
+def _check(pod: str, query: dict[str, str]) -> None:
+    """Refuse parameters as a kube-apiserver does (1.36): what cannot be read, then what is too small, then both."""
+    for name in _LEAST:
+        if not re.fullmatch(r"-?\d+", query.get(name, "0")):
+            raise _Refusal(400, f'strconv.ParseInt: parsing "{query[name]}": invalid syntax')
+    if (since := query.get("sinceTime")) is not None:
+        try:
+            datetime.fromisoformat(re.sub(r"\.\d+", "", since.replace("Z", "+00:00")))
+        except ValueError:
+            like = '"2006-01-02T15:04:05Z07:00"'
+            raise _Refusal(400, f'parsing time "{since}" as {like}: cannot parse "{since}" as "2006"') from None
+    wrong = [
+        f"{name}: Invalid value: {query[name]}: {_LEAST_WORDS[least]}"
+        for name, least in _LEAST.items()
+        if int(query.get(name, "1")) < least
+    ]
+    if since is not None and "sinceSeconds" in query:
+        wrong.append("[]: Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified")
+    if wrong:
+        told = wrong[0] if len(wrong) == 1 else f"[{', '.join(wrong)}]"
+        raise _Refusal(422, f'PodLogOptions "{pod}" is invalid: {told}')
+
+
 def _since_ns(query: dict[str, str]) -> int | None:
     """Return from when on lines are wanted: whole seconds, as API servers hand it on."""
-    if "sinceTime" in query and "sinceSeconds" in query:
-        raise _Refusal(422, "at most one of sinceTime or sinceSeconds may be specified")
     if "sinceSeconds" in query:
         return time.time_ns() - int(query["sinceSeconds"]) * _SECOND
     if "sinceTime" not in query:

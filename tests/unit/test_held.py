@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 import pytest
 
-from logflume.errors import SourceFailed
+from logflume.errors import CursorExpired, SourceFailed
 from logflume.records import Gap, GapReason
 from logflume.sources import held
 from logflume.sources.held import HeldSource
+from logflume.sources.streamed import StreamedSource
 from logflume.testing import FakeSource, check_source, numbered_lines
 
 
@@ -44,13 +48,35 @@ def test_what_was_looked_at_is_what_is_shown() -> None:
     assert read(later, 0) == b"one\ntwo\nthree\n"
 
 
-def test_a_large_source_is_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What exceeds the bound is read from its source, and has no size."""
+def test_a_large_source_is_held_in_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What memory does not hold lies in a file without a name, which goes with it; what is beyond its bound is left."""
     monkeypatch.setattr(held, "HELD_BYTES", 100)
-    source = HeldSource(FakeSource("place", numbered_lines(50), seekable=False))
-    assert read(source) == read(source) == numbered_lines(50)
-    assert source.peek_size() is None
-    assert not source.seekable
+    content = numbered_lines(50)
+    descriptors = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - names only
+    source = HeldSource(FakeSource("place", content, seekable=False, cuts=range(0, 10_000, 30)))
+    assert read(source) == read(source) == content
+    assert read(source, 95) == content[95:]
+    assert source.peek_size() == len(content)
+    assert len(os.listdir("/proc/self/fd")) == descriptors + 1  # noqa: PTH208 - as above
+    del source
+    assert len(os.listdir("/proc/self/fd")) == descriptors  # noqa: PTH208 - as above
+    monkeypatch.setattr(held, "HELD_DISK_BYTES", 300)
+    source = HeldSource(FakeSource("place", content, seekable=False, cuts=range(0, 10_000, 30)))
+    assert read(source) == content[:300]
+
+
+def test_a_full_disk_leaves_the_rest_to_the_next_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is lost when there is no room: the source then ends where the room does."""
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(held, "HELD_BYTES", 100)
+    monkeypatch.setattr(os, "pwrite", full)
+    content = numbered_lines(50)
+    source = HeldSource(FakeSource("place", content, seekable=False, cuts=range(0, 10_000, 50)))
+    assert read(source) == content[:100]
+    assert source.peek_size() == 100
 
 
 def test_what_broke_breaks_at_its_place() -> None:
@@ -64,3 +90,40 @@ def test_what_broke_breaks_at_its_place() -> None:
         assert reader.gaps == [gap]
         with pytest.raises(SourceFailed):
             reader.read_block()
+
+
+def last_lines(lines: list[bytes], number: int) -> StreamedSource:
+    """Return what gives the last lines there are, as executors do."""
+    return StreamedSource("executor", lambda: iter(lines[-number:]))
+
+
+@pytest.mark.parametrize("new", [0, 1, 5, 9])
+@pytest.mark.parametrize("kept", [10, 1000])
+def test_a_stream_of_last_lines_is_gone_on_from(new: int, kept: int) -> None:
+    """Each request gives what is new since the last one, although the stream begins somewhere else each time."""
+    lines = [b"line %d\n" % number for number in range(100)]
+    source = HeldSource(last_lines(lines, kept))
+    shown = read(source)
+    with source.open() as reader:
+        position = reader.position(len(shown))
+    for _ in range(3):
+        more = [b"new %d of %d\n" % (number, len(lines)) for number in range(new)]
+        lines += more
+        source = HeldSource(last_lines(lines, kept))
+        with source.open(position) as reader:
+            assert b"".join(iter(reader.read_block, b"")) == b"".join(more)
+            position = reader.position(reader.start + len(b"".join(more)))
+        assert read(source) == b"".join(lines[-kept:])
+
+
+def test_a_stream_that_has_gone_on_too_far_has_expired() -> None:
+    """When none of the lines before the place is there any more, that is said."""
+    lines = [b"line %d\n" % number for number in range(100)]
+    source = HeldSource(last_lines(lines, 10))
+    with source.open() as reader:
+        position = reader.position(len(reader.read_block()))
+    lines += [b"new %d\n" % number for number in range(10)]
+    source = HeldSource(last_lines(lines, 10))
+    with pytest.raises(CursorExpired):
+        source.open(position)
+    assert read(source) == b"".join(lines[-10:])

@@ -15,7 +15,7 @@ from logflume.sources import podpump
 from logflume.sources.cluster import Cluster
 from logflume.sources.podplace import Place, Search, Trail, stamp_of
 from logflume.sources.podpump import Address
-from logflume.sources.pods import PodLog, PodSource, find_pods
+from logflume.sources.pods import PodLog, PodReader, PodSource, WhenLost, find_pods
 from logflume.testing import numbered_lines
 from logflume.testing_kubernetes import Pod, PodServer, stamp
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from logflume.abc import Reader
-    from logflume.sources.pods import PodReader
     from tests.conftest import Require
 
 SECOND = 1_000_000_000
@@ -409,11 +408,18 @@ def test_all_of_it_works_by_tls(tmp_path: Path, require: Require) -> None:
         server.stall(0)
         asked = len(server.requests)
         reader = source_of(Cluster(config_file=path), pod).open()
-        wait_for(lambda: any(request.path.endswith("/log") for request in list(server.requests)[asked:]))
-        threading.Timer(0.05, reader.interrupt).start()
+
+        def interrupt() -> None:
+            wait_for(lambda: any(request.path.endswith("/log") for request in list(server.requests)[asked:]))
+            reader.interrupt()
+
+        thread = threading.Thread(target=interrupt)
+        thread.start()
         with pytest.raises(UsageError, match="closed"):
             reader.read_block()
+        thread.join()
         reader.close()
+        assert reader._thread is not None
         assert not reader._thread.is_alive()
         stranger = Cluster(config_file=path, ca_file=str(tmp_path / "key.pem"))
         with pytest.raises(SourceFailed, match="cannot be reached"):
@@ -486,6 +492,54 @@ def test_a_position_resumes_by_time(server: PodServer, cluster: Cluster) -> None
     with source_of(cluster, pod).open(position) as again:
         assert read_all(again) == read[-10:]
     assert "sinceTime" in server.requests[-1].query
+
+
+def read_and_close(reader: PodReader) -> bytes:
+    """Read to the present end, and close."""
+    with reader:
+        return read_all(reader)
+
+
+def test_a_lost_position_can_be_gone_on_from(server: PodServer, cluster: Cluster) -> None:
+    """Where that is wanted, what the present file or run has follows a gap; a former run's rest leads to the next."""
+    pod = server.add_pod("task", restart_policy="Always")
+    source = PodSource(Address(cluster, "default", "task", "base"), tail_lines=2, when_lost=WhenLost.GO_ON)
+    pod.log.write(b"one\ntwo\nthree\n")
+    reader = source.open()
+    assert [line[31:] for line in read_and_close(reader).splitlines()] == [b"two", b"three"]
+    position = reader.position(reader.start + 2 * 31 + 10)
+    pod.log.write(b"four\n")
+    pod.first.restart()
+    pod.log.write(b"five\n")
+    reader = source.open(position)
+    assert [line[31:] for line in read_and_close(reader).splitlines()] == [b"four", b"five"]
+    assert reader.gaps == []
+    position = reader.position(reader.start + 31 + 5)
+    assert read_and_close(source.open(position))[31:] == b"five\n"
+    pod.log.rotate()
+    pod.log.write(b"six\nseven\neight\n")
+    position = source.open(position).position(reader.start + 31 + 5)  # nothing was read: it is still the same place
+    reader = source.open(position)
+    assert [line[31:] for line in read_and_close(reader).splitlines()] == [b"six", b"seven", b"eight"]
+    assert [gap.reason for gap in reader.gaps] == [GapReason.ROTATED_AWAY]
+    pod.first.restart()
+    pod.first.restart()
+    pod.log.write(b"nine\nten\neleven\n")
+    reader = source.open(position)
+    assert [line[31:] for line in read_and_close(reader).splitlines()] == [b"nine", b"ten", b"eleven"]
+    assert [gap.reason for gap in reader.gaps] == [GapReason.REPLACED]
+
+
+def test_a_tail_that_begins_among_lines_of_one_time_is_gone_on_from(server: PodServer, cluster: Cluster) -> None:
+    """Where the last lines have the time of earlier ones, the place is known by the first of them."""
+    pod = server.add_pod("task")
+    pod.log.load(b"".join(b"2024-11-20T12:34:56.000000001Z line %d\n" % number for number in range(20)))
+    source = PodSource(Address(cluster, "default", "task", "base"), tail_lines=3, stamps=False)
+    reader = source.open()
+    assert read_and_close(reader) == b"line 17\nline 18\nline 19\n"
+    position = reader.position(reader.start + 24)
+    pod.log.load(b"2024-11-20T12:34:56.000000001Z line 20\n2024-11-20T12:34:56.000000002Z line 21\n")
+    assert read_and_close(source.open(position)) == b"line 20\nline 21\n"
 
 
 def test_a_position_in_a_file_that_was_rotated_away_has_expired(server: PodServer, cluster: Cluster) -> None:

@@ -125,15 +125,15 @@ def test_nothing_is_begun_before_it_is_read() -> None:
     assert asked == []
 
 
-def test_digests_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_anchors_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """However long a stream is, few places of it are proved, and positions still open where they should."""
-    monkeypatch.setattr(streamed, "MAX_DIGESTS", 8)
+    monkeypatch.setattr(streamed, "MAX_ANCHORS", 8)
     content = numbered_lines(2000)
     source = StreamedSource("stream", lambda: lines_of(content))
     with source.open() as reader:
         while reader.read_block(100):
             pass
-        assert len(reader._digests) <= 8
+        assert len(reader._anchors) <= 8
         position = reader.position(len(content) - 50)
     with source.open(position) as again:
         assert b"".join(iter(again.read_block, b"")) == content[-50:]

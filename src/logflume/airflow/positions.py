@@ -3,8 +3,9 @@
 Holds: what is known when ``read()`` returns is all that a token is made of, for Airflow writes the token before it
        takes the first message. A source is read from its mark on only, and of that its last WINDOW_BYTES.
 Plan:  open each source at its mark, look for the last newline in what is new, and for the latest time there. Lines
-       before that newline are given now; a line that is being written comes, whole, with the next token. One that does
-       not tell its size (an executor's stream, a pod) is read through, a block at a time.
+       before that newline are given now; a line that is being written comes, whole, with the next token. One that is no
+       place to open anywhere (an executor's stream, a pod) is read once, and held for the answer. One that does not
+       tell its size is read through, a block at a time.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from logflume.errors import CursorExpired, SourceFailed
 from logflume.merge import How
 from logflume.records import Output
 from logflume.seek import UNTIMED_NS
+from logflume.sources.held import HeldSource
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,9 +66,14 @@ class Look:
 def look_at(sources: Sequence[Source], start: Cursor | None, *, through: bool) -> list[Look]:
     """See where each source ends now; ``start`` is where an earlier read ended.
 
-    ``through``: those that do not tell their size are read, for somebody wants to go on from their end.
+    ``through``: those that do not tell their size are read, for somebody wants to go on from their end. Where two
+    requests could give different bytes, the bytes are held: what was looked at is what is shown.
+
+    Memory: that of ``HeldSource`` for each that is held.
     """
     marks = {} if start is None else {mark.source: mark for mark in start.marks}
+    if through:
+        sources = [source if source.seekable else HeldSource(source) for source in sources]
     return [_look(source, marks.get(source.name), through=through) for source in sources]
 
 

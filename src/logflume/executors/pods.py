@@ -17,10 +17,9 @@ from logflume.abc import Found
 from logflume.errors import SourceFailed, UsageError
 from logflume.records import Gap, GapReason
 from logflume.sources.cluster import Cluster
-from logflume.sources.held import HeldSource
 from logflume.sources.missing import MissingSource
 from logflume.sources.podpump import Address
-from logflume.sources.pods import PodSource, find_pods
+from logflume.sources.pods import PodSource, WhenLost, find_pods
 from logflume.sources.podstate import last_warning
 
 if TYPE_CHECKING:
@@ -128,8 +127,8 @@ def pod_logs(cluster: Cluster, settings: PodSettings, ti: Any, try_number: int) 
     shown = "all" if settings.tail_lines is None else f"the last {settings.tail_lines}"
     messages.append(f"Found logs through kube API: {shown} lines of pod {namespace}/{pod.name}")
     addresses = (Address(cluster, namespace, pod.name, container) for container in settings.containers)
-    sources = (PodSource(each, tail_lines=settings.tail_lines, stamps=False) for each in addresses)
-    return Found(messages, [HeldSource(source) for source in sources])  # looked at and shown in one request
+    lines, lost = settings.tail_lines, WhenLost.GO_ON
+    return Found(messages, [PodSource(each, tail_lines=lines, stamps=False, when_lost=lost) for each in addresses])
 
 
 def labels_of(ti: Any, try_number: int) -> dict[str, str | None]:  # noqa: ANN401 - as above

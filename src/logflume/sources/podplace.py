@@ -15,6 +15,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from typing import NamedTuple
 
 HEAD_BYTES = 4096
 """So much of a line is compared to know it again."""
@@ -32,6 +33,13 @@ _STAMPS = re.compile(rb"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d
 _STAMP = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)")
 
 
+class Head(NamedTuple):
+    """The first bytes of a line: how many, and their digest."""
+
+    size: int
+    digest: str
+
+
 @dataclass(frozen=True)
 class Place:
     """The place within or after one line.
@@ -41,12 +49,14 @@ class Place:
         nth: how many lines directly before it have the same time.
         size: so many bytes of the line are before the place.
         digest: of the first HEAD_BYTES of these.
+        head: of the line, when nobody knows how many before it have the same time: it is the first that begins so.
     """
 
     stamp: bytes
     nth: int = 0
     size: int = 0
     digest: str = ""
+    head: Head | None = None
 
     @property
     def since(self) -> str:
@@ -80,7 +90,10 @@ class Trail:
     A block may end within a line, but not within the time of one: ``cut_at`` says where it may.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_tail: bool = False) -> None:
+        """Note from a log's start on; ``is_tail``: from somewhere in it, perhaps among lines of one time."""
+        self._is_tail = is_tail
+        self._first: tuple[int, Place] | None = None  # of a tail
         self._open = False  # the last line has no end yet
         self._stamp = b""
         self._nth = 0
@@ -106,7 +119,11 @@ class Trail:
         """Take what comes next, which is called ``offset``."""
         first = block.find(b"\n") + 1 or len(block) if self._open else 0
         if first < len(block):
-            self._keep(offset + first, stamp_of(block[first : first + STAMP_BYTES]))
+            stamp = stamp_of(block[first : first + STAMP_BYTES])
+            if self._is_tail and self._first is None and stamp:
+                line = block[first : first + HEAD_BYTES].partition(b"\n")[0]
+                self._first = offset + first, Place(stamp, head=Head(len(line), _digest(line)))
+            self._keep(offset + first, stamp)
             self._begin_last(block, first)
         else:
             self._head += block[: HEAD_BYTES - len(self._head)]
@@ -133,6 +150,8 @@ class Trail:
         self._passed += 1
         if not stamp or stamp == self._stamp or self._passed % self._every:
             return
+        if self._first is not None and stamp == self._first[1].stamp:
+            return
         self._checkpoints.append((offset, stamp))
         if len(self._checkpoints) > MAX_CHECKPOINTS:
             del self._checkpoints[1::2]
@@ -151,10 +170,12 @@ class Trail:
     def place_before(self, offset: int) -> tuple[Place, int] | None:
         """Return a place, and how many bytes after it ``offset`` is; None when no line with a time is before that."""
         number = bisect.bisect_right(self._checkpoints, (offset, b"\xff")) - 1
-        if number < 0:
-            return None
-        begin, stamp = self._checkpoints[number]
-        return Place(stamp), offset - begin
+        if number >= 0:
+            begin, stamp = self._checkpoints[number]
+            return Place(stamp), offset - begin
+        if self._first is not None and self._first[0] <= offset:
+            return self._first[1], offset - self._first[0]
+        return None
 
 
 class Search:
@@ -170,7 +191,7 @@ class Search:
         self.found: bool | None = None
         self._place = place
         self._ts_ns = _ts_ns(place.stamp)
-        self._wanted = min(place.size, HEAD_BYTES)
+        self._wanted = min(place.size, HEAD_BYTES) if place.head is None else place.head.size
         self._skip = max(0, place.size - self._wanted)
         self._nth = 0
         self._kept = b""
@@ -224,7 +245,11 @@ class Search:
             self._in_line = True
 
     def _judge_candidate(self) -> None:
-        if self._nth < self._place.nth:
+        head = self._place.head
+        if head is not None:
+            self.found = True if _digest(self._kept[: head.size]) == head.digest else None
+            self._in_line = self.found is None
+        elif self._nth < self._place.nth:
             self._nth += 1
             self._in_line = True
         elif self._wanted and _digest(self._kept[: self._wanted]) != self._place.digest:

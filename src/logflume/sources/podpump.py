@@ -42,6 +42,10 @@ MAX_TRIES = 5
 PATIENCE_S = 300.0
 """So long after the last answer one that follows gives up: API servers are replaced, nodes restart."""
 
+FORGIVE_S = 15.0
+"""So long may a reading be refused that was allowed before: an API server that was just started knows neither roles nor
+accounts yet."""
+
 MAX_DELAY_S = 10.0
 """The longest wait between two requests, but for what the server itself asks for (at most MAX_ASKED_S)."""
 
@@ -191,13 +195,17 @@ class Pump:
         run: Run,
         give: Callable[[bytes], bool],
         *,
+        is_former: bool,
         follow: bool,
         tail_lines: int | None,
         stamps: bool,
         offset: int,
         begin: tuple[Place, int] | None,
     ) -> None:
-        """Begin at ``offset``, which is so many bytes after the place of ``begin``, or else after the log's start."""
+        """Begin at ``offset``, which is so many bytes after the place of ``begin``, or else after the log's start.
+
+        ``is_former``: the run is not the present one, which follows unless the address is that of the former one.
+        """
         self.gaps: list[Gap] = []
         self.settled = threading.Event()
         self.expired = False
@@ -206,18 +214,22 @@ class Pump:
         self._source = source
         self._uid = uid
         self._run = run
-        self._previous = address.previous
+        self._previous = is_former
         self._give = give
         self._follow = follow
+        self._goes_on = (follow or is_former) and not address.previous
         self._tail_lines = tail_lines
         self._stamps = stamps
         self._begin: Place | None
         self._begin, before = begin or (None, offset)
+        self._first_place = self._begin
         self._at = offset - before  # of the next byte that comes
         self._given = offset  # up to here it has been given out
         self._is_doubtful = False  # the last request broke off: another run may be the present one
         self._is_lost = False  # the run cannot be read any more
-        self._legs = [_Leg(run.id, self._at, Trail())]
+        self._was_allowed = False
+        self._refused_s = 0.0  # since when it is not any more; 0: it is
+        self._legs = [_Leg(run.id, self._at, self._trail())]
         self._stopped = threading.Event()
         self._holding = threading.Lock()
         self._stream: ApiStream | None = None
@@ -234,7 +246,10 @@ class Pump:
     def place_before(self, offset: int) -> tuple[str, tuple[Place, int] | None]:
         """Return the run that ``offset`` lies in, a place in it, and how many bytes after that it is."""
         leg = next(leg for leg in reversed(self._legs) if leg.begin <= offset or leg is self._legs[0])
-        return leg.run_id, leg.trail.place_before(offset)
+        found = leg.trail.place_before(offset)
+        if found is None and leg is self._legs[0] and self._first_place is not None:
+            found = self._first_place, offset - leg.begin
+        return leg.run_id, found
 
     # the thread of the pump
 
@@ -247,7 +262,7 @@ class Pump:
         """
         try:
             self._read_run()
-            while self._follow and self._begin_next_run():
+            while self._goes_on and self._begin_next_run():
                 self._read_run()
         finally:
             self.settled.set()
@@ -296,6 +311,10 @@ class Pump:
             return gap
         if refusal.status == _UNAUTHORIZED and tries == 0:  # credentials may have been renewed meanwhile
             return gap
+        if refusal.status in (_UNAUTHORIZED, _FORBIDDEN) and self._was_allowed:
+            self._refused_s = self._refused_s or time.monotonic()
+            if time.monotonic() - self._refused_s < FORGIVE_S:
+                return gap
         raise SourceFailed(gap)
 
     def _is_enough(self, tries: int, answered_s: float) -> bool:
@@ -316,7 +335,7 @@ class Pump:
         if self._is_doubtful and not self._find_run():
             return
         self._is_doubtful = True
-        if not self.caught_up.is_set():
+        if not self._follow or not self.caught_up.is_set():
             self._request(follow=False)
             self.caught_up.set()
         if self._follow:
@@ -328,6 +347,7 @@ class Pump:
         if follow:
             query.append(("follow", "true"))
         with self._address.open_log(query, previous=self._previous) as stream:
+            self._was_allowed, self._refused_s = True, 0.0
             self._hold(stream)
             try:
                 while block := stream.read_some(RECEIVE_BYTES):
@@ -343,7 +363,7 @@ class Pump:
         leg = self._legs[-1]
         place = leg.trail.place
         if place is None:  # no line with a time has come yet: begin again, and pass over what was given
-            leg = self._legs[-1] = _Leg(leg.run_id, leg.begin, Trail())
+            leg = self._legs[-1] = _Leg(leg.run_id, leg.begin, self._trail())
             self._at, place = leg.begin, self._begin
         if place is not None:
             return Incoming(leg.trail, Search(place)), [("sinceTime", place.since)]
@@ -351,6 +371,12 @@ class Pump:
         if self._tail_lines is not None and len(self._legs) == 1:
             query.append(("tailLines", self._tail_lines))
         return Incoming(leg.trail, None), query
+
+    def _trail(self) -> Trail:
+        """Return what notes the first run's lines: of a tail, nobody knows how many before it have its first line's time."""
+        if self._begin is None:
+            return Trail(is_tail=self._tail_lines is not None)
+        return Trail(is_tail=self._begin.head is not None)
 
     def _hold(self, stream: ApiStream | None) -> None:
         with self._holding:
@@ -387,6 +413,7 @@ class Pump:
             self._require_run()
             incoming.search = None
             self.expired = self._legs[-1].trail.place is None and self._begin is not None
+            self._at = max(self._at, self._given)  # what comes is all new
             self._tell_rotated()
             self.settled.set()
 
@@ -431,13 +458,13 @@ class Pump:
         return False
 
     def _begin_next_run(self) -> bool:
-        """Wait for the container's next run, if there may be one; whether there is."""
-        if self._address.previous:
-            return False
+        """Wait (when following) for the container's next run, if there may be one; whether there is."""
         found: list[Run] = []
         try:
-            self._retrying(lambda: found.extend(self._next_runs()), is_done=lambda: bool(found))
+            self._retrying(lambda: found.extend(self._next_runs()), is_done=lambda: bool(found) or not self._follow)
         except _NoMore:
+            return False
+        if not found:
             return False
         self._run, self._previous, self._begin = found[0], False, None
         self._is_doubtful = self._is_lost = False

@@ -11,6 +11,7 @@ A cluster gives the present file of a log only: what kubelet has rotated away (1
 from __future__ import annotations
 
 import contextlib
+import enum
 import hashlib
 import json
 import threading
@@ -24,7 +25,7 @@ from logflume.errors import CursorExpired, SourceFailed, UsageError
 from logflume.records import Gap, GapReason, Identity, Position
 from logflume.sources.cluster import ApiBroken, ApiRefused, Cluster, iter_items, path_of
 from logflume.sources.missing import MissingSource
-from logflume.sources.podplace import Place
+from logflume.sources.podplace import Head, Place
 from logflume.sources.podpump import Address, Closed, Pump, broken_gap, refused_gap
 from logflume.sources.podstate import PodView, why_no_log
 from logflume.spool import Spool
@@ -54,6 +55,16 @@ _Begin = tuple[Place, int]
 _LOOK_S = 0.02
 _SETTLE_S = 30.0  # so long does opening at a position wait to hear whether it is still there
 _END_S = 2.0  # a thread that was told to end does so in no time; it may be in the middle of connecting
+
+
+class WhenLost(enum.Enum):
+    """What becomes of a Position in a run, or in a file of it, that is gone.
+
+    ``EXPIRE``: CursorExpired. ``GO_ON``: all that there is now is later than the position, and follows a Gap.
+    """
+
+    EXPIRE = "expire"
+    GO_ON = "go on"
 
 
 def find_pods(cluster: Cluster, namespace: str, labels: Mapping[str, str | None]) -> list[PodView]:
@@ -169,7 +180,13 @@ class PodSource:
     seekable = False
 
     def __init__(
-        self, address: Address, *, follow: bool = False, tail_lines: int | None = None, stamps: bool = True
+        self,
+        address: Address,
+        *,
+        follow: bool = False,
+        tail_lines: int | None = None,
+        stamps: bool = True,
+        when_lost: WhenLost = WhenLost.EXPIRE,
     ) -> None:
         """Ask nobody yet; the arguments are those of ``PodLog``."""
         self.name = address.name
@@ -177,6 +194,7 @@ class PodSource:
         self._follow = follow
         self._tail_lines = tail_lines
         self._stamps = stamps
+        self._when_lost = when_lost
         self._asked_events_s = -EVENTS_EVERY_S
         self._events: list[dict[str, Any]] = []
 
@@ -197,7 +215,7 @@ class PodSource:
                 raise UsageError(f"an offset is 0 or more, not {start}")
             if run is None:
                 raise SourceFailed(self._why_none(view))
-        return self._reader(view, run, start, None, self._address)
+        return self._reader(view, run, start)
 
     def _why_none(self, view: PodView) -> Gap:
         if self._address.previous:
@@ -210,26 +228,49 @@ class PodSource:
 
     def _open_at(self, view: PodView, start: Position) -> PodReader:
         run_key, begin = _parsed(start.identity.key)
-        runs = {True: view.previous_run_of(self._address.container), False: self._address.run_in(view)}
-        for previous, run in runs.items():
+        present, former = self._address.run_in(view), view.previous_run_of(self._address.container)
+        for run in (present, former):
             if run is not None and _run_key(view, run) == run_key:
-                address = replace(self._address, previous=previous or self._address.previous)
-                reader = self._reader(view, run, start.offset, begin, address)
-                reader.require_place()
+                reader = self._reader(view, run, start.offset, begin, is_former=run is former)
+                if self._when_lost is WhenLost.EXPIRE:
+                    reader.require_place()
                 return reader
-        raise CursorExpired(f"{self.name}: the pod or container in which this position was named is gone")
+        detail = f"{self.name}: the pod or container in which this position was named is gone"
+        if self._when_lost is WhenLost.EXPIRE:
+            raise CursorExpired(detail)
+        if present is None:
+            raise SourceFailed(self._why_none(view))
+        todo = "See a copy that was shipped elsewhere."
+        detail = "The container was replaced since the last look: the last lines of its former run may be missing."
+        return self._reader(view, present, 0, lost=Gap(self.name, GapReason.REPLACED, detail, todo, offset=0))
 
-    def _reader(self, view: PodView, run: Run, offset: int, begin: _Begin | None, address: Address) -> PodReader:
-        return PodReader(
-            address,
-            view,
+    def _reader(
+        self,
+        view: PodView,
+        run: Run,
+        offset: int,
+        begin: _Begin | None = None,
+        *,
+        is_former: bool = False,
+        lost: Gap | None = None,
+    ) -> PodReader:
+        spool = Spool(name=self.name, memory_bytes=BUFFER_BYTES, disk_bytes=0)
+        pump = Pump(
+            self._address,
+            self.name,
+            view.uid,
             run,
+            spool.write,
+            is_former=is_former or self._address.previous,
+            follow=self._follow,
+            tail_lines=self._tail_lines if lost is None else None,
+            stamps=self._stamps,
             offset=offset,
             begin=begin,
-            follow=self._follow,
-            tail_lines=self._tail_lines,
-            stamps=self._stamps,
         )
+        if lost is not None:
+            pump.gaps.append(lost)
+        return PodReader(pump, spool, self.name, view.uid, offset, follow=self._follow)
 
     def peek_size(self) -> None:
         """Return None: the cluster does not tell."""
@@ -247,40 +288,25 @@ class PodSource:
 class PodReader(Closing):
     """Reads a PodSource; see ``logflume.abc.Reader``. Any thread may close it, which ends a read at once."""
 
-    def __init__(
-        self,
-        address: Address,
-        view: PodView,
-        run: Run,
-        *,
-        offset: int,
-        begin: _Begin | None,
-        follow: bool,
-        tail_lines: int | None,
-        stamps: bool,
-    ) -> None:
-        """Begin to read, in a thread of its own."""
+    def __init__(self, pump: Pump, spool: Spool, name: str, uid: str, offset: int, *, follow: bool) -> None:
+        """Begin nothing yet: the first read does."""
         self.start = offset
-        self._name = name = address.name
-        self._uid = view.uid
+        self._pump = pump
+        self._spool = spool
+        self._name = name
+        self._uid = uid
         self._at = offset
         self._follow = follow
-        self._caught_up_by_s = time.monotonic() + CATCH_UP_S
-        self._spool = Spool(name=name, memory_bytes=BUFFER_BYTES, disk_bytes=0)
-        self._pump = Pump(
-            address,
-            name,
-            view.uid,
-            run,
-            self._spool.write,
-            follow=follow,
-            tail_lines=tail_lines,
-            stamps=stamps,
-            offset=offset,
-            begin=begin,
-        )
-        self._thread = threading.Thread(target=self._work, name=f"logflume-pod-{name}", daemon=True)
-        self._thread.start()
+        self._caught_up_by_s = 0.0
+        self._broke = False
+        self._thread: threading.Thread | None = None
+
+    def _begin(self) -> None:
+        """Begin to read, in a thread of its own."""
+        if self._thread is None:
+            self._caught_up_by_s = time.monotonic() + CATCH_UP_S
+            self._thread = threading.Thread(target=self._work, name=f"logflume-pod-{self._name}", daemon=True)
+            self._thread.start()
 
     def _work(self) -> None:
         try:
@@ -288,6 +314,7 @@ class PodReader(Closing):
         except Closed:
             self._spool.finish()
         except Exception as error:  # noqa: BLE001 - the edge of a thread: the reader raises it
+            self._broke = True
             self._spool.finish(error)
         else:
             self._spool.finish()
@@ -298,6 +325,7 @@ class PodReader(Closing):
         Raises:
             CursorExpired: it is not.
         """
+        self._begin()
         self._pump.settled.wait(_SETTLE_S)
         if self._pump.expired:
             self.close()
@@ -318,6 +346,7 @@ class PodReader(Closing):
             SourceFailed: the cluster gives no more; what was read stays valid.
             UsageError: the reader is closed, before the call or during it.
         """
+        self._begin()
         block = self._spool.read_block(max_bytes, timeout_s=0) if self._follow else self._spool.read_block(max_bytes)
         while not block and self._is_to_come():
             block = self._spool.read_block(max_bytes, timeout_s=_LOOK_S)
@@ -334,8 +363,8 @@ class PodReader(Closing):
 
     @property
     def ended(self) -> bool:
-        """Whether the container has ended, and all that it wrote was read."""
-        return self._spool.ended
+        """Whether the container has ended, and all that it wrote was read; a read of what broke off raises instead."""
+        return self._spool.ended and not self._broke
 
     def position(self, offset: int) -> Position:
         """Name ``offset``, by the time of a line before it."""
@@ -343,7 +372,7 @@ class PodReader(Closing):
         key = f"{self._uid} {run_id}"
         if found is not None and offset > 0:
             place, after = found
-            key += " " + json.dumps([place.stamp.decode(), after])
+            key += " " + json.dumps([place.stamp.decode(), after, *(place.head or ())], separators=(",", ":"))
         return Position(_identity(key), offset)
 
     def interrupt(self) -> None:
@@ -354,7 +383,7 @@ class PodReader(Closing):
     def close(self) -> None:
         """End the thread and the connection."""
         self.interrupt()
-        if self._thread is not threading.current_thread():
+        if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(_END_S)
 
 
@@ -384,9 +413,9 @@ def _parsed(key: str) -> tuple[str, _Begin | None]:
     run_id, _, where = rest.partition(" ")
     if not where:
         return f"{uid} {run_id}", None
-    with contextlib.suppress(ValueError, TypeError, AttributeError):
-        stamp, after = json.loads(where)
-        place = Place(stamp.encode())
+    with contextlib.suppress(ValueError, TypeError, AttributeError, IndexError):
+        stamp, after, *head = json.loads(where)
+        place = Place(stamp.encode(), head=Head(int(head[0]), str(head[1])) if head else None)
         if place.since:
             return f"{uid} {run_id}", (place, max(0, int(after)))
     raise CursorExpired("this position was not named by logflume, or was changed")

@@ -5,8 +5,9 @@ Holds: one thread and one spool for each open reader, from its first read on. Wh
 slow client; when the spool is full, it is.
 
 Plan:  ``make`` is called anew by each reader, when it is first read. Its pieces are text, bytes or objects that know
-their JSON; each becomes a line. A stream that raises ends with a Gap. A position holds a digest of what was before
-it: a stream that gives something else the next time is noticed, never mixed.
+their JSON; each becomes a line. A stream that raises ends with a Gap. A position holds digests of what was before
+it (``lastlines``): a stream that gives something else the next time is noticed, never mixed, and ``find_again`` finds
+the place in one that gives its last lines only.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from logflume.abc import BLOCK_BYTES
 from logflume.closing import Closing
 from logflume.errors import CursorExpired, SourceFailed, UsageError
 from logflume.records import Gap, GapReason, Identity, Position
+from logflume.sources.lastlines import Anchor, LastLines, find_lines
 from logflume.spool import DISK_BYTES, MEMORY_BYTES, Spool
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 PIECE_BYTES = 64 * 1024
 """Lines are gathered to so much before they go into the spool."""
 
-MAX_DIGESTS = 4096
+MAX_ANCHORS = 4096
 """Places in a stream at which positions can be proved; of more, every second one is dropped."""
 
 _GATHER_S = 0.05  # a stream that is slower than this is passed on line by line
@@ -109,7 +111,7 @@ class StreamedSource:
         if offset < 0:
             raise UsageError(f"an offset is 0 or more, not {offset}")
         try:
-            reader.pass_over(offset, self._proof(start))
+            reader.pass_over(offset, self._anchor(start) if isinstance(start, Position) else None)
         except BaseException:
             reader.close()
             raise
@@ -120,15 +122,28 @@ class StreamedSource:
         spool = Spool(name=self.name, memory_bytes=memory_bytes, disk_bytes=disk_bytes)
         return StreamedReader(self.name, self._make, spool, self._failed)
 
-    def _proof(self, start: int | Position) -> tuple[int, str] | None:
-        if not isinstance(start, Position):
+    def find_again(self, position: Position, blocks: Iterable[bytes]) -> int | None:
+        """Return where a position lies in what the stream gives now, by the lines before it; None when they are gone.
+
+        Raises:
+            CursorExpired: it was named in another log, or changed.
+        """
+        anchor = self._anchor(position)
+        if anchor is None:
             return None
-        key, _, proof = start.identity.key.partition(" ")
+        end = find_lines(anchor.lines, blocks)
+        return None if end is None else end + position.offset - anchor.at
+
+    def _anchor(self, position: Position) -> Anchor | None:
+        key, _, anchor = position.identity.key.partition(" ")
         if key != _key(self.name):
             raise CursorExpired(f"{self.name}: this position was named in another log")
+        if not anchor:
+            return None
         with contextlib.suppress(ValueError, TypeError):
-            at, digest = json.loads(proof or '[0,""]')
-            return int(at), str(digest)
+            at, digest, lines = json.loads(anchor)
+            if 0 < int(at) <= position.offset and bytes.fromhex(lines):
+                return Anchor(int(at), str(digest), lines)
         raise CursorExpired("this position was not named by logflume, or was changed")
 
     def _failed(self, error: Exception) -> SourceFailed:
@@ -165,8 +180,8 @@ class StreamedReader(Closing):
         self._failed = failed
         self._thread: threading.Thread | None = None
         self._at = 0
-        self._digest = hashlib.blake2b(digest_size=16)
-        self._digests: list[tuple[int, str]] = []
+        self._last = LastLines()
+        self._anchors: list[Anchor] = []
         self._every, self._passed = 1, 0
 
     @property
@@ -174,18 +189,19 @@ class StreamedReader(Closing):
         """What the spool could not give back."""
         return self._spool.gaps
 
-    def pass_over(self, offset: int, proof: tuple[int, str] | None) -> None:
+    def pass_over(self, offset: int, anchor: Anchor | None) -> None:
         """Read up to ``offset``.
 
         Raises:
-            CursorExpired: the bytes before it are not those of the proof.
+            CursorExpired: the bytes before it are not those of the anchor.
             SourceFailed: the stream broke.
         """
         self.start = offset
-        proved_at, digest = proof or (0, "")
-        self._pass_to(min(proved_at, offset))
-        if proved_at and (self._at != proved_at or self._digest.hexdigest() != digest):
-            raise CursorExpired(f"{self._name} gives other bytes now than when this position was named")
+        if anchor is not None:
+            self._pass_to(anchor.at)
+            passed = self._last.anchor
+            if passed is None or passed[:2] != anchor[:2]:
+                raise CursorExpired(f"{self._name} gives other bytes now than when this position was named")
         self._pass_to(offset)
 
     def _pass_to(self, offset: int) -> None:
@@ -205,24 +221,27 @@ class StreamedReader(Closing):
         block = self._spool.read_block(max_bytes)
         if block:
             self._at += len(block)
-            self._digest.update(block)
-            self._note()
+            self._last.note(block)
+            self._keep()
         return block
 
-    def _note(self) -> None:
+    def _keep(self) -> None:
+        anchor = self._last.anchor
         self._passed += 1
-        if self._passed % self._every:
+        if anchor is None or self._passed % self._every:
             return
-        self._digests.append((self._at, self._digest.hexdigest()))
-        if len(self._digests) > MAX_DIGESTS:
-            del self._digests[::2]
+        self._anchors.append(anchor)
+        if len(self._anchors) > MAX_ANCHORS:
+            del self._anchors[::2]
             self._every *= 2
 
     def position(self, offset: int) -> Position:
         """Name ``offset``, with a proof of what is before it."""
-        number = bisect.bisect_right(self._digests, (offset, "g")) - 1  # no digest is after "g"
         key = _key(self._name)
-        return Position(_identity(key if number < 0 else f"{key} {json.dumps(self._digests[number])}"), offset)
+        number = bisect.bisect_right(self._anchors, offset, key=lambda anchor: anchor.at) - 1
+        if number >= 0:
+            key += " " + json.dumps(self._anchors[number], separators=(",", ":"))
+        return Position(_identity(key), offset)
 
     def interrupt(self) -> None:
         """End a read under way, and every later one."""
