@@ -373,7 +373,7 @@ class Pump:
         return Incoming(leg.trail, None), query
 
     def _trail(self) -> Trail:
-        """Return what notes the first run's lines: of a tail, nobody knows how many before it have its first line's time."""
+        """Return what notes the lines of a run; before a tail there may be more of its first line's time."""
         if self._begin is None:
             return Trail(is_tail=self._tail_lines is not None)
         return Trail(is_tail=self._begin.head is not None)
