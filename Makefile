@@ -14,7 +14,7 @@ PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
 
 PYTHON_SOURCES := $(shell find src -name '*.py' -o -name '*.pyi')
 WEB_SOURCES := $(shell find web -name node_modules -prune -o -type f -print)
-VIEWER := src/logflume/_viewer/list.js
+VIEWER := src/logflume/_viewer/LICENSE-lit.txt
 RUST_SOURCES := $(shell find rust -name target -prune -o \( -name '*.rs' -o -name 'Cargo.*' \) -print)
 
 ##@ Every day

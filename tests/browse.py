@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+import time
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import expect, sync_playwright
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
 
-    from playwright.sync_api import Browser, BrowserContext, Locator, Page
+    from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route
 
     Options = Mapping[str, Any]
 
@@ -79,6 +81,42 @@ class Look:
         """End all of it."""
         for context in self._contexts:
             context.close()
+
+
+class Held:
+    """Answers of the server that are held back until a test lets them go: late ones, every time.
+
+    Of the requests whose address holds ``part``; those that come after the release pass at once.
+    """
+
+    def __init__(self, page: Page, part: str) -> None:
+        self._page = page
+        self._routes: list[Route] = []
+        self._is_open = False
+        page.route(lambda address: part in address, self._take)
+
+    def _take(self, route: Route) -> None:
+        if self._is_open:
+            route.continue_()
+        else:
+            self._routes.append(route)
+
+    def wait(self, count: int = 1) -> None:
+        """Wait until so many have been asked for."""
+        deadline = time.monotonic() + DEADLINE_MS / 1000
+        while len(self._routes) < count:
+            assert time.monotonic() < deadline, f"{len(self._routes)} of {count} were asked for"
+            self._page.evaluate("() => new Promise(requestAnimationFrame)")
+
+    def release(self, *, backwards: bool = False) -> None:
+        """Let all answers go, the first one first or last, and wait until the page has had them."""
+        self._is_open = True
+        for route in reversed(self._routes) if backwards else self._routes:
+            with contextlib.suppress(PlaywrightError):  # the page has given it up
+                route.fulfill(response=route.fetch())
+        # An answer that was asked for later, and two frames, come after them.
+        self._page.evaluate("() => fetch(location.href).then(answer => answer.text())")
+        self._page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 def log_address(url: str, log_id: str) -> str:

@@ -23,7 +23,7 @@ const tight: Plugin = {
   },
 };
 
-/** What is not ours comes with its licence, in a file beside the module. */
+/** What is not ours comes with its licence, in a file beside the modules: the last one that is made. */
 const licences: Plugin = {
   name: "licences",
   async generateBundle() {
@@ -52,21 +52,31 @@ function collect(node: Node, texts: Node[]): void {
   }
 }
 
-// An ES module for each element, of which the page, an iframe or another program's page needs one: nothing else is loaded.
-// `--mode list` builds the second one.
+// An ES module for each element, of which the page, an iframe or another program's page needs one; what is seldom looked
+// at is in a module of its own, which the viewer loads when it is wanted. `--mode list` builds the list. A module is
+// named by its content: browsers keep it for good.
 export default defineConfig(({ mode }) => ({
-  plugins: [tight, licences],
+  plugins: mode === "list" ? [tight, licences] : [tight],
   build: {
     lib: {
       entry: mode === "list" ? "src/list.ts" : "src/index.ts",
       formats: ["es"],
-      fileName: () => (mode === "list" ? "list.js" : "viewer.js"),
+      fileName: () => (mode === "list" ? "list-[hash:16].js" : "viewer-[hash:16].js"),
     },
     outDir: "../src/logflume/_viewer",
     emptyOutDir: !(mode === "list"),
     target: "es2022",
     // Vite keeps the white space of a library: here nobody bundles it again.
     minify: false,
-    rolldownOptions: { output: { minify: true, comments: { legal: false } } },
+    rolldownOptions: {
+      // What both need stays in the first one, so that there is one request before the first rows.
+      preserveEntrySignatures: "allow-extension",
+      output: {
+        minify: true,
+        comments: { legal: false },
+        hashCharacters: "hex",
+        chunkFileNames: "[name]-[hash:16].js",
+      },
+    },
   },
 }));

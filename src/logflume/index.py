@@ -147,6 +147,7 @@ class LogIndex(Closing):
         self._how.merger(1)
         self._cache = cache or IndexCache()
         self._building = threading.Lock()
+        self._starting = threading.Lock()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._covered = self._load(log.sources())
@@ -178,9 +179,11 @@ class LogIndex(Closing):
 
     def build_in_background(self) -> None:
         """Do so in a thread, unless one is at it; ``progress`` tells how far it is, ``close`` ends it."""
-        if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(target=self._build_unseen, name="logflume-index", daemon=True)
-            self._thread.start()
+        with self._starting:
+            if self._thread is None or not self._thread.is_alive():
+                thread = threading.Thread(target=self._build_unseen, name="logflume-index", daemon=True)
+                thread.start()
+                self._thread = thread  # only now: who waits joins it
 
     def wait(self, timeout_s: float) -> bool:
         """Wait for a build in the background, up to a time; return whether none is under way."""

@@ -69,6 +69,7 @@ class Group:
         source: number of its source.
         is_collapsed: whether it is to be shown closed.
         is_open: whether nobody has ended it yet.
+        has_end_mark: whether its last line says only that it ends.
         first_ns: time at which it begins.
         last_ns: time at which it ends, or of what came last.
         errors: records of the level error or higher from its first to its last line, of any source.
@@ -81,6 +82,7 @@ class Group:
     source: int
     is_collapsed: bool
     is_open: bool
+    has_end_mark: bool
     first_ns: int
     last_ns: int
     errors: int
@@ -170,6 +172,7 @@ class _Pairing:
         self._begun: list[tuple[Mark, int]] = []
         self._ends: dict[int, tuple[int, int, int]] = {}
         self._stacks: dict[int, list[int]] = {}
+        self._marked: set[int] = set()
 
     def take(self, mark: Mark) -> None:
         stack = self._stacks.setdefault(mark.source, [])
@@ -188,6 +191,8 @@ class _Pairing:
         for place in reversed(range(len(stack))):
             begun = self._begun[stack[place]][0]
             if begun.kind in kinds and name in (None, begun.name):
+                if mark.kind in (_END_GROUP, _END_SECTION):
+                    self._marked.add(stack[place])
                 for number in stack[place:]:
                     self._ends[number] = (max(mark.line, self._begun[number][0].line), mark.ts_ns, mark.errors)
                 del stack[place:]
@@ -206,6 +211,7 @@ class _Pairing:
                 source=mark.source,
                 is_collapsed=mark.is_collapsed,
                 is_open=number not in self._ends,
+                has_end_mark=number in self._marked,
                 first_ns=mark.ts_ns,
                 last_ns=max(mark.ts_ns, last_ns),
                 errors=errors - mark.errors,

@@ -143,6 +143,8 @@ def test_a_pattern_that_is_none_is_told(look: Look, server: Server) -> None:
     """A regular expression finds; one with a mistake says where it is."""
     page = look.log(server.url, LONG, "?q=row%20%5B34%5D0000%5Cb&regex=1#L1")
     expect(page.locator(".count")).to_have_text("2")
+    page.keyboard.press("n")
+    expect(current(page).locator("mark")).to_have_text("row 30000")
     page.locator(".query").fill("row (")
     page.keyboard.press("Enter")
     expect(page.locator(".count")).to_contain_text("The pattern cannot be used")
@@ -216,7 +218,11 @@ def test_links_to_lines(look: Look, server: Server) -> None:
 def test_groups_and_tracebacks_fold(look: Look, server: Server) -> None:
     """A group and a traceback fold to their first line; what is under it comes back; a search opens it."""
     page = look.log(server.url, GROUPS, "#L2")
+    expect(row(page, 1).locator(".fold")).to_have_attribute("aria-expanded", "true")
     expect(row(page, 1)).to_contain_text("Prepare")
+    expect(row(page, 1)).to_contain_text("2 lines")
+    expect(row(page, 4)).to_have_count(0)
+    expect(row(page, 5)).to_contain_text("between")
     page.keyboard.press("x")
     expect(row(page, 2)).to_have_count(0)
     expect(row(page, 1).locator(".fold")).to_have_attribute("aria-expanded", "false")
@@ -289,11 +295,20 @@ def test_go_to_and_marks(look: Look, server: Server) -> None:
     expect(row(page, 5)).to_have_class(re.compile("marked"))
     for wanted, found in (("123,456", 123_456), ("12:10", 120_000), ("L77", 77)):
         page.keyboard.press(":")
+        expect(page.get_by_label("Line or time")).to_be_focused()
         page.keyboard.type(wanted)
         page.keyboard.press("Enter")
         expect(current(page)).to_contain_text(f"row {found}")
     page.keyboard.press("'")
     expect(current(page)).to_contain_text("row 5")
+    for wanted, key, found in (("90", "m", 90), ("60", '"', 5), ("60", "'", 90)):
+        page.keyboard.press(":")
+        expect(page.get_by_label("Line or time")).to_be_focused()
+        page.keyboard.type(wanted)
+        page.keyboard.press("Enter")
+        expect(current(page)).to_contain_text(f"row {wanted}")
+        page.keyboard.press(key)
+        expect(current(page)).to_contain_text(f"row {found}")
 
 
 def test_moving_by_keys(look: Look, server: Server) -> None:

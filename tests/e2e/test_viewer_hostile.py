@@ -53,6 +53,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     (folder / "logs" / "levels.log").write_text(
         line(0, "::group::Load") + "".join(line(n, f"row {n} \x1b[32mgreen\x1b[0m", levels[n % 5]) for n in range(900))
     )
+    for recorded in (Path(__file__).parents[1] / "data" / "coloured").iterdir():
+        (folder / "logs" / recorded.name).write_bytes(recorded.read_bytes())
     with serving(folder / "logs", folder / "cache") as running:
         yield running
 
@@ -93,6 +95,22 @@ def test_nothing_in_a_log_runs_or_lies(look: Look, server: Server) -> None:
     assert page.evaluate("window.ran") is None
     assert in_log(page, "return root.querySelectorAll('script, img, iframe, style').length") == 0
     assert [url for url in asked if not url.startswith((server.url, "data:"))] == []
+
+
+def test_what_programs_write_to_a_terminal_is_readable(look: Look, server: Server) -> None:
+    """Recorded runs of pip, pytest and npm: colours, progress that ends as it did, no escape and no spinner left."""
+    page = look.log(server.url, "pip.log", "#L1")
+    assert re.fullmatch(r"━{40} 1\.2/1\.2 MB [\d.]+ MB/s +0:00:00", text_of(page, 3).strip())
+    expect(row(page, 6).locator(".f1")).to_contain_text("ERROR: Could not find a version")
+    page = look.log(server.url, "npm.log", "#L1")
+    expect(row(page, 2)).to_contain_text("added 1 package")
+    page = look.log(server.url, "pytest.log", "#L1")
+    expect(page.locator(".x .f2").first).to_contain_text("PASSED")
+    for name in ("pip.log", "pytest.log", "npm.log"):
+        page = look.log(server.url, name, "#L1")
+        shown = in_log(page, "return root.querySelector('.layer').innerText")
+        assert "\x1b" not in shown
+        assert not re.search(r"ESC|(?<!u001b)\[\d+m|\[1G|\[0K|\?25l", shown), name
 
 
 def test_no_row_leaves_its_place(look: Look, server: Server) -> None:
@@ -167,6 +185,7 @@ def test_axe_finds_nothing(look: Look, server: Server, scheme: str) -> None:
     page.keyboard.press("Enter")
     expect(page.locator(".count")).to_contain_text("of 900")
     page.locator("summary", has_text="View").click()
+    expect(page.get_by_label("Time zone")).to_be_visible()
     assert not violations(page), "\n".join(violations(page))
     page.keyboard.press("Escape")
     page.keyboard.press("?")

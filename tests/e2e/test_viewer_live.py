@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -165,16 +166,36 @@ def test_an_empty_log_says_why(look: Look, server: Server) -> None:
     expect(page.get_by_role("heading", name="There is no such log")).to_be_visible()
 
 
-def test_a_source_that_fails_is_told(look: Look, server: Server) -> None:
-    """What could not be read is in the list of sources, with its reason and what to do."""
-    write(server, 1, 30)
-    damaged = server.folder / f"{LOG}.1.gz"
-    damaged.write_bytes(b"\x1f\x8b\x08\x00 damaged")
-    page = look.log(server.url, LOG)
-    page.locator(".low button", has_text="source").click()
+def test_what_each_source_answered_is_told(look: Look, server: Server) -> None:
+    """The first gap is a row above the lines; the panel has each source, its answer, the reason, the time it took."""
+    name = "attempt=1.log"
+    (server.folder / name).write_text("".join(line(n, f"row {n}") for n in range(30)))
+    (server.folder / f"{name}.1").symlink_to("/etc/hostname")
+    os.mkfifo(server.folder / f"{name}.trigger.7.log")
+    (server.folder / f"{name}.trigger.8.log").write_text(line(31, "triggered"))
+    page = look.log(server.url, name)
+    gap = page.get_by_role("note")
+    expect(gap).to_contain_text("Gap")
+    expect(gap).to_contain_text("Remove the symbolic link, or copy the file.")
+    expect(page.locator(".low")).to_contain_text("3 sources, 2 with gaps")
+    gap.get_by_role("button", name="All 2 gaps").click()
     panel = page.get_by_role("region", name="Sources")
-    expect(panel).to_contain_text(re.compile(r"ms"))
-    expect(panel.get_by_role("row").nth(1)).to_be_visible()
+    answers = [
+        (name, "ok", "outside-root", r"\d kB"),
+        (f"{name}.trigger.7.log", "failed", "special-file", "–"),
+        (f"{name}.trigger.8.log", "ok", "", r"\d B"),
+    ]
+    for source, answer, reason, size in answers:
+        told = panel.get_by_role("row").filter(has=page.get_by_role("rowheader", name=source, exact=True))
+        expect(told.locator(".answer")).to_have_text(answer)
+        expect(told).to_contain_text(reason)
+        expect(told.get_by_role("cell").nth(1)).to_have_text(re.compile(size))
+        expect(told.get_by_role("cell").nth(2)).to_have_text(re.compile(r"^\d+\.\d ms$"))
+    expect(panel).to_contain_text("Name a regular file.")
+    page.keyboard.press("Escape")
+    expect(panel).to_have_count(0)
+    gap.get_by_role("button", name="Dismiss").click()
+    expect(gap).to_have_count(0)
 
 
 def test_a_browser_signs_in(look: Look, tmp_path: Path) -> None:

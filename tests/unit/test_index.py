@@ -605,3 +605,30 @@ class Unlisted(FakeSource):
 
     def peek_size(self) -> int:
         raise RuntimeError("a bug")
+
+
+def test_who_waits_for_a_build_that_is_just_beginning_is_told(
+    cache: IndexCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Waiting while another thread is about to start the build is no error, and there is one build in the end."""
+    starts, may_start = threading.Event(), threading.Event()
+
+    class Late(threading.Thread):
+        def start(self) -> None:
+            starts.set()
+            may_start.wait()
+            super().start()
+
+    log = log_of([b"2024-11-20T12:00:00Z one\n"])
+    with LogIndex(log, cache=cache) as index:
+        beginner = threading.Thread(target=index.build_in_background)
+        monkeypatch.setattr(threading, "Thread", Late)
+        beginner.start()
+        starts.wait()
+        try:
+            assert index.wait(0)
+        finally:
+            may_start.set()
+            beginner.join()
+        assert index.wait(60)
+        assert index.totals.lines == 1

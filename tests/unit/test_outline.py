@@ -67,6 +67,8 @@ def test_groups_of_airflow(tmp_path: Path) -> None:
     first, inner = groups_of(_Log(text), tmp_path)
     assert outlined([first, inner]) == [('A "b" é', 1, 5, 0), ("inner", 3, 4, 1)]
     assert (first.errors, inner.errors, first.is_open) == (1, 0, False)
+    assert first.has_end_mark
+    assert inner.has_end_mark
     assert (first.last_ns - first.first_ns) == 4_000_000_000
 
 
@@ -83,6 +85,7 @@ def test_sections_of_gitlab(tmp_path: Path) -> None:
     groups = groups_of(_Log(text), tmp_path)
     assert outlined(groups) == [("Outer", 0, 4, 0), ("Inner", 2, 4, 1)]
     assert [group.is_collapsed for group in groups] == [False, True]
+    assert [group.has_end_mark for group in groups] == [True, False]
 
 
 def test_headers_of_buildkite(tmp_path: Path) -> None:
@@ -91,6 +94,7 @@ def test_headers_of_buildkite(tmp_path: Path) -> None:
     groups = groups_of(_Log(text), tmp_path)
     assert outlined(groups) == [("Build", 0, 1, 0), ("Test", 2, 4, 0), ("Clean", 5, 6, 0)]
     assert [group.is_open for group in groups] == [False, False, True]
+    assert not any(group.has_end_mark for group in groups)
 
 
 def test_groups_of_two_sources_may_overlap(tmp_path: Path) -> None:

@@ -59,8 +59,9 @@ def pages(built: Path) -> FastAPI:
 @pytest.fixture
 def built(tmp_path: Path) -> Path:
     """Build a small viewer."""
-    (tmp_path / "viewer.js").write_text("viewer")
-    (tmp_path / "list.js").write_text("list")
+    (tmp_path / "viewer-0123456789abcdef.js").write_text("viewer")
+    (tmp_path / "list-0123456789abcdef.js").write_text("list")
+    (tmp_path / "aside-0123456789abcdef.js").write_text("aside")
     return tmp_path
 
 
@@ -94,8 +95,16 @@ def test_a_module_is_kept_for_good(built: Path) -> None:
     assert module.headers["Content-Encoding"] == "gzip"
     assert "immutable" in module.headers["Cache-Control"]
     assert page.headers["Cache-Control"] == "no-cache"
-    (built / "viewer.js").write_text("another viewer")
-    assert name[0] not in get(pages(built), "/logs/a.log").text
+    assert get(pages(built), "/aside-0123456789abcdef.js").text == "aside"
+    (built / name[0]).rename(built / "viewer-fedcba9876543210.js")
+    assert "viewer-fedcba9876543210.js" in get(pages(built), "/logs/a.log").text
+
+
+def test_pages_of_others_have_an_address_that_stays(built: Path) -> None:
+    """``viewer.js`` leads to the viewer that there is, and is asked for anew."""
+    stays = get(pages(built), "/viewer.js")
+    assert stays.text == 'export * from "./viewer-0123456789abcdef.js";\n'
+    assert stays.headers["Cache-Control"] == "no-cache"
 
 
 def test_what_a_page_may_do_is_little(built: Path, tmp_path: Path) -> None:
@@ -120,8 +129,10 @@ def test_without_nodejs_the_page_says_how_to_build(tmp_path: Path) -> None:
 def test_the_viewer_is_small(require: Require) -> None:
     """What a browser loads to show a log is at most 30 KiB, compressed, and the list less."""
     require("npm")
-    for name in ("viewer.js", "list.js"):
-        assert 1000 < len(gzip.compress((BUILT / name).read_bytes(), mtime=0)) <= MAX_BUNDLE_BYTES, name
+    for start in ("viewer", "list"):
+        (module,) = BUILT.glob(f"{start}-*.js")
+        assert 1000 < len(gzip.compress(module.read_bytes(), mtime=0)) <= MAX_BUNDLE_BYTES, module
+        assert not re.findall(rb'import ?(?:\{[^}]*\} ?from)? ?"', module.read_bytes()), module
 
 
 def test_pages_and_modules_answer_head(tmp_path: Path, built: Path) -> None:

@@ -3,8 +3,8 @@
  *
  * Holds: what comes out is text and style names, never markup; a link goes to http or https only, and its target is part
  *        of the text; whatever would be invisible or turn the direction of text is shown by name. Any input gives runs.
- * Plan:  one pass. Colours (SGR) become styles; other escapes that only move a cursor are left out; a carriage return
- *        forgets what was written before it on the line; other controls are named.
+ * Plan:  one pass. Colours (SGR) become styles; other escapes that only move a cursor are left out; what is
+ *        written after a carriage return stands for what was written before it; other controls are named.
  */
 
 export interface Style {
@@ -84,6 +84,8 @@ class Parser {
   #style: Style = PLAIN;
   #target = "";
   #runs: Run[] = [];
+  /** The next text is written over what there is. */
+  #restarts = false;
 
   constructor(text: string) {
     this.#text = text;
@@ -106,11 +108,8 @@ class Parser {
   #special(found: string): void {
     if (this.#escape()) return;
     this.#at += found.length;
-    if (found === "\r") {
-      this.#runs = [];
-      return;
-    }
-    this.#push(nameOf(found), NAMED);
+    if (found === "\r") this.#restarts = true;
+    else this.#push(nameOf(found), NAMED);
   }
 
   /** Take a whole escape sequence, if one begins here. */
@@ -118,6 +117,8 @@ class Parser {
     const csi = this.#match(CSI);
     if (csi) {
       if (csi[2] === "m" && !/[<=>?]/.test(csi[1]!)) this.#style = withCodes(this.#style, csi[1]!);
+      // To the first column: how npm draws what turns.
+      if (csi[2] === "G" && /^[01]?$/.test(csi[1]!)) this.#restarts = true;
       return true;
     }
     const osc = this.#match(OSC);
@@ -155,7 +156,10 @@ class Parser {
   }
 
   #push(text: string, style: Style = this.#style): void {
-    if (text) this.#runs.push({ text, style });
+    if (!text) return;
+    if (this.#restarts) this.#runs = [];
+    this.#restarts = false;
+    this.#runs.push({ text, style });
   }
 }
 

@@ -171,12 +171,12 @@ export class RowEngine {
       this.top = 0;
       this.topPx = 0;
     }
-    const last = this.#lastShown();
-    this.#host.shown(this.top, last, this.#byUser);
+    this.#host.shown(this.top, this.last, this.#byUser);
     this.#byUser = false;
   }
 
-  #lastShown(): number {
+  /** Last row on screen. */
+  get last(): number {
     let last = this.top;
     for (const [index, element] of this.#rows) if (index > last && topOf(element) < this.#viewPx) last = index;
     return Math.min(last, Math.max(0, this.count - 1));

@@ -2,7 +2,7 @@
  * Which lines are folded away, and how rows and lines are counted around them.
  *
  * Holds: `lineOf` and `rowOf` are inverse for every line that is shown; a hidden line has the row of the head it is
- *        folded under. Costs the folds, not the lines.
+ *        folded under. Lines that say nothing (ends of groups) are hidden for good. Costs the folds, not the lines.
  */
 
 export interface Fold {
@@ -14,6 +14,7 @@ export interface Fold {
 
 export class Folds {
   readonly #closed = new Map<number, number>();
+  #silent: readonly Fold[] = [];
   /** Outermost folds in order, and how many lines those before each hide. */
   #spans: Fold[] = [];
   #hidden: number[] = [0];
@@ -45,6 +46,12 @@ export class Folds {
     this.#arrange();
   }
 
+  /** Hide these lines for good. */
+  hide(lines: readonly number[]): void {
+    this.#silent = lines.filter((line) => line > 0).map((line) => ({ head: line - 1, end: line + 1 }));
+    this.#arrange();
+  }
+
   /** Open whatever hides a line. */
   reveal(line: number): boolean {
     const hiding = [...this.#closed].filter(([head, end]) => head < line && line < end).map(([head]) => head);
@@ -66,16 +73,18 @@ export class Folds {
   }
 
   #arrange(): void {
-    const folds = [...this.#closed].map(([head, end]) => ({ head, end })).sort((one, two) => one.head - two.head);
+    const folds = [...this.#closed]
+      .map(([head, end]) => ({ head, end }))
+      .concat(this.#silent)
+      .sort((one, two) => one.head - two.head || two.end - one.end);
     this.#spans = [];
-    this.#hidden = [0];
-    let reached = -1;
     for (const fold of folds) {
-      if (fold.head < reached) continue;
-      this.#spans.push(fold);
-      this.#hidden.push(this.#hidden.at(-1)! + fold.end - fold.head - 1);
-      reached = fold.end;
+      const last = this.#spans.at(-1);
+      if (last === undefined || fold.head >= last.end) this.#spans.push(fold);
+      else if (fold.end > last.end) this.#spans.splice(-1, 1, { head: last.head, end: fold.end });
     }
+    this.#hidden = [0];
+    for (const { head, end } of this.#spans) this.#hidden.push(this.#hidden.at(-1)! + end - head - 1);
   }
 }
 

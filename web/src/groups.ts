@@ -6,6 +6,7 @@
 
 import type { Api } from "./api";
 import { roughly } from "./times";
+import { many } from "./words";
 
 export interface Group {
   /** Its first line; it stays when the group is folded. */
@@ -18,6 +19,8 @@ export interface Group {
   readonly errors: number;
   /** The log wants it to be shown closed. */
   readonly collapsed: boolean;
+  /** Its last line says only that it ends. */
+  readonly hasEnd: boolean;
 }
 
 export interface Head {
@@ -45,10 +48,10 @@ export class Heads {
   at(line: number): Head | undefined {
     const group = this.#byLine.get(line);
     if (group === undefined) return undefined;
-    const lines = group.end - group.head - 1;
-    const parts = [`${lines.toLocaleString("en")} ${lines === 1 ? "line" : "lines"}`];
+    const lines = group.end - group.head - (group.hasEnd ? 2 : 1);
+    const parts = [many(lines, "line")];
     if (group.ms !== null) parts.push(roughly(group.ms));
-    if (group.errors) parts.push(`${group.errors.toLocaleString("en")} ${group.errors === 1 ? "error" : "errors"}`);
+    if (group.errors) parts.push(many(group.errors, "error"));
     return { title: group.title, closed: this.#isClosed(line), lines, note: parts.join(" · ") };
   }
 
@@ -80,6 +83,7 @@ interface Outline {
     readonly first: number;
     readonly last: number;
     readonly collapsed: boolean;
+    readonly end_marked: boolean;
     readonly begins: string | null;
     readonly ends: string | null;
     readonly errors: number;
@@ -97,9 +101,9 @@ export async function fetchGroups(api: Api): Promise<Group[]> {
   let after: number | null = -1;
   while (after !== null && found.length < MAX_GROUPS) {
     const outline: Outline = await api.get<Outline>("outline", { after, limit: ASKED });
-    for (const { title, first, last, collapsed, begins, ends, errors } of outline.groups) {
+    for (const { title, first, last, collapsed, end_marked: hasEnd, begins, ends, errors } of outline.groups) {
       const ms = begins && ends ? Date.parse(ends) - Date.parse(begins) : null;
-      found.push({ head: first, end: last + 1, title: title || "group", ms, errors, collapsed });
+      found.push({ head: first, end: last + 1, title: title || "group", ms, errors, collapsed, hasEnd });
     }
     after = outline.after;
   }

@@ -3,13 +3,11 @@
 import { html, nothing, type TemplateResult } from "lit/html.js";
 import { visible } from "./ansi";
 import type { Gap, Meta } from "./api";
-import { KEYS, keyName } from "./keys";
 import { errorsOf, type Failure, type Line, textOf } from "./line";
-import { duration } from "./times";
 import { bytes, many } from "./words";
 
 /** Characters of a text that are shown at once. */
-export const PIECE_CHARS = 64 * 1024;
+const PIECE_CHARS = 64 * 1024;
 
 export interface RecordActions {
   close(): void;
@@ -20,8 +18,9 @@ export interface RecordActions {
   more(): void;
 }
 
-/** A whole record: text, errors, fields. `shown`: characters of the text. */
-export function recordPanel(lines: readonly Line[], time: string, shown: number, act: RecordActions): TemplateResult {
+/** A whole record: text, errors, fields. `pieces`: of the text, shown at once. */
+export function recordPanel(lines: readonly Line[], time: string, pieces: number, act: RecordActions): TemplateResult {
+  const shown = pieces * PIECE_CHARS;
   const first = lines[0]!;
   const text = lines.map((line) => textOf(line.item)).join("\n");
   const failures = lines.flatMap((line) => errorsOf(line.item));
@@ -118,33 +117,4 @@ export function sourcesPanel(meta: Meta, close: () => void): TemplateResult {
 function gapShown(gap: Gap): TemplateResult {
   const lost = gap.lost_bytes ? ` (${bytes(gap.lost_bytes)})` : "";
   return html`<p><b>${gap.reason}</b>${lost}: ${visible(gap.detail)} <i>${visible(gap.next_action ?? "")}</i></p>`;
-}
-
-export function helpBody(singleKeys: boolean, setKeys: (on: boolean) => void): TemplateResult {
-  return html`<div class="keys">
-      ${KEYS.map(
-        ({ title, entries }) => html`<section>
-          <h3>${title}</h3>
-          <dl>
-            ${entries.map(
-              ({ keys, does }) =>
-                html`<div><dt>${keys.map((key) => html`<kbd>${keyName(key)}</kbd> `)}</dt><dd>${does}</dd></div>`,
-            )}
-          </dl>
-        </section>`,
-      )}
-    </div>
-    <label class="check"
-      ><input
-        type="checkbox"
-        .checked=${singleKeys}
-        @change=${(event: Event) => setKeys((event.target as HTMLInputElement).checked)}
-      />
-      Single keys are shortcuts</label
-    >`;
-}
-
-export function spanTold(meta: Meta): string {
-  if (!meta.first || !meta.last) return "";
-  return duration(Date.parse(meta.last) - Date.parse(meta.first)).replace(/\.\d+$/, "");
 }

@@ -26,8 +26,6 @@ export interface Look {
   readonly isClosed: ((seq: number) => boolean) | null;
 }
 
-const MAX_MARKED = 50;
-
 /** Parts of a row, made once. */
 class Cells {
   readonly number = part("span", "n");
@@ -188,20 +186,8 @@ interface Shown extends Run {
 
 /** Cut runs where a search's text begins and ends. */
 function marked(runs: readonly Run[], search: Search | null): readonly Shown[] {
-  if (search === null || search.wanted.regex || !search.wanted.q) return runs;
-  const whole = runs.map((run) => run.text).join("");
-  const lower = search.ignoresCase ? whole.toLowerCase() : whole;
-  const wanted = search.wanted.q;
-  // Where a letter has another length in the other case, places would be off.
-  if (lower.length !== whole.length || !lower.includes(wanted)) return runs;
-  const ends: number[] = [];
-  for (
-    let at = lower.indexOf(wanted);
-    at >= 0 && ends.length < 2 * MAX_MARKED;
-    at = lower.indexOf(wanted, at + wanted.length)
-  )
-    ends.push(at, at + wanted.length);
-  return cutAt(runs, ends);
+  const ends = search?.find(runs.map((run) => run.text).join("")) ?? [];
+  return ends.length ? cutAt(runs, ends) : runs;
 }
 
 function cutAt(runs: readonly Run[], ends: readonly number[]): Shown[] {

@@ -6,6 +6,7 @@
  */
 
 import { type Api, type Gap, type Item, isAbort, type Params, Problem } from "./api";
+import { type Find, finderOf } from "./highlight";
 
 export const MAX_HITS_KEPT = 50_000;
 const HITS_ASKED = 10_000;
@@ -32,11 +33,15 @@ export class Search {
   running = true;
   problem: Problem | null = null;
 
+  /** Where its text is in a line. */
+  readonly find: Find;
+
   readonly #changed: () => void;
   readonly #ended = new AbortController();
 
   constructor(api: Api, wanted: Wanted, filters: Params, changed: () => void) {
     this.wanted = wanted;
+    this.find = finderOf(wanted.q, wanted.regex, this.ignoresCase);
     this.#changed = changed;
     void this.#run(api, filters);
   }

@@ -11,7 +11,10 @@
  */
 
 import { html, nothing, type TemplateResult } from "lit/html.js";
-import { Api, isAbort, type Meta, type Params, Problem, type Summary } from "./api";
+import { visible } from "./ansi";
+import { Api, type Meta, type Params, Problem, type Summary } from "./api";
+import type * as Aside from "./aside";
+import { type Aim, Course } from "./course";
 import { Element } from "./element";
 import { OVERSCAN, RowEngine } from "./engine";
 import { fetchGroups, Heads } from "./groups";
@@ -28,21 +31,23 @@ import {
   writePlace,
 } from "./link";
 import { logStyles } from "./log-styles";
-import { helpBody, PIECE_CHARS, recordPanel, sourcesPanel } from "./panels";
+import { Paced } from "./paced";
 import { keepPrefs, type Prefs, readPrefs } from "./prefs";
 import { makeRow, paintRow } from "./row";
 import { Search } from "./search";
 import { theme } from "./styles";
 import { sleep, Tail } from "./tail";
-import { BUCKETS, Buckets, drawTicks, drawTimeline, type Span } from "./timeline";
+import { BUCKETS, Buckets, drawTicks, drawTimeline, fitCanvas, type Span } from "./timeline";
 import { Clock, TIME_MODES } from "./times";
-import { footer, type Shown, toolbar } from "./toolbar";
+import { footer, gotoForm, type Shown, toolbar } from "./toolbar";
 import { FilteredView, FixedView, isFiltered, type View, WholeView } from "./view";
-import { many } from "./words";
+import { bytes, many } from "./words";
 
 const MAX_MARKS = 1000;
 /** The polite status speaks at most so often. */
 const STATUS_MS = 5000;
+/** What is around the rows follows them so often while they are scrolled. */
+const SCROLLED_MS = 60;
 const SUMMARY_MS = 2000;
 const GROUPS_MS = 5000;
 /** Rows of the end that are shown while lines are still being counted. */
@@ -68,27 +73,31 @@ export class TaskLog extends Element {
   #range: Range | null = null;
   #current: number | null = null;
   #search: Search | null = null;
-  #jumpsToHit = false;
+  readonly #course = new Course();
+  /** To the first error of a log, to a line that is not there yet, to a hit that is not found yet. */
+  #toErrors: Aim | null = null;
+  #toLine: Aim | null = null;
+  #toHit: Aim | null = null;
   #marks = new Set<number>();
   #heads = new Heads([], () => false);
   #buckets: Buckets | undefined;
   #errorsByLine: readonly number[] = [];
-  #summaryAt = 0;
-  #summaryTimer = 0;
-  #groupsAt = 0;
-  #groupsTimer = 0;
+  readonly #summary = new Paced(SUMMARY_MS, () => this.#summarise());
+  readonly #groups = new Paced(GROUPS_MS, () => this.#findGroups());
   #following = false;
-  #awaitsErrors = false;
-  /** A line that is linked to, and not counted yet. */
-  #awaitsLine: number | null = null;
+  /** Whether all lines were counted once: what comes from then on is new. */
+  #isCounted = false;
   #left: { lines: number; errors: number } | null = null;
   #passed: { from: number; lines: number } | null = null;
   #notice: { text: string; actions: readonly (readonly [string, () => void])[] } | null = null;
+  /** Gaps that were told and dismissed. */
+  #gapsRead = 0;
   #fatal: Problem | null = null;
   #offline: Problem | null = null;
   #panel: PanelName = "";
   #recordLines: readonly Line[] = [];
-  #recordChars = PIECE_CHARS;
+  #recordPieces = 1;
+  #aside: typeof Aside | null = null;
   #attempts: readonly string[] = [];
   #menu = "";
   #picked: { from: number; to: number } | null = null;
@@ -97,7 +106,11 @@ export class TaskLog extends Element {
   #saidAt = 0;
   #sayTimer = 0;
   #hashTimer = 0;
-  #frame = 0;
+  readonly #scrolled = new Paced(SCROLLED_MS, async () => {
+    this.requestUpdate();
+    this.#drawTime();
+  });
+  readonly #resized = new ResizeObserver(() => this.#redraw());
 
   constructor() {
     super([theme, logStyles]);
@@ -117,18 +130,25 @@ export class TaskLog extends Element {
     this.#engine.setWrap(this.#prefs.wrap);
     this.#keyTarget = this.hasAttribute("linked") ? document : this;
     this.#keyTarget.addEventListener("keydown", this.#key);
+    for (const name of ["wheel", "pointerdown", "touchmove"])
+      part("table").addEventListener(name, () => this.#course.leave(), { passive: true });
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", this.#redraw);
-    new ResizeObserver(this.#redraw).observe(part("timeline"));
+    this.#resized.observe(part("timeline"));
     window.addEventListener("hashchange", this.#hashChanged);
     void this.#open();
     part("scroller").focus({ preventScroll: true });
   }
 
   disconnectedCallback(): void {
+    this.#course.leave();
+    this.#summary.close();
+    this.#groups.close();
+    this.#scrolled.close();
     this.#tail?.close();
     this.#search?.cancel();
     this.#view.close();
     this.#engine.close();
+    this.#resized.disconnect();
     this.#keyTarget.removeEventListener("keydown", this.#key);
     window.removeEventListener("hashchange", this.#hashChanged);
     matchMedia("(prefers-color-scheme: dark)").removeEventListener("change", this.#redraw);
@@ -136,12 +156,16 @@ export class TaskLog extends Element {
 
   // opening
 
+  /** Whoever goes anywhere while this waits for answers, stays there. */
   async #open(): Promise<void> {
     const place = this.#place();
+    const aim = this.#course.set(place.range?.first ?? null);
     if (place.time) this.#prefs = { ...this.#prefs, time: place.time };
-    this.#filters = place.filters;
     this.#range = place.range;
-    if (!isFiltered(place.filters)) this.#whole.prefetch(place.range?.first ?? 0);
+    this.#current = place.range?.first ?? null;
+    if (isFiltered(place.filters)) this.#useFilters(place.filters, place.range?.first ?? 0, aim);
+    else this.#whole.prefetch(place.range?.first ?? 0);
+    if (place.q) this.#startSearch(place.q, place.regex, place.range ? null : aim);
     const meta = await this.#firstMeta();
     if (meta === null) return;
     const other = place.attempt ? withAttempt(meta.id, place.attempt) : null;
@@ -150,15 +174,15 @@ export class TaskLog extends Element {
       return;
     }
     this.#told(meta);
-    await this.#goToStart(meta, place);
-    if (place.q) this.#startSearch(place.q, place.regex, !place.range);
     this.#tail = new Tail(this.#api, {
       told: (news) => this.#told(news),
       failed: (problem) => this.#setOffline(problem),
     });
     void this.#tail.run(meta);
     void this.#findAttempts(meta.id);
-    void this.#findGroups();
+    this.#groups.ask();
+    if (this.#course.keeps(aim) && !isFiltered(place.filters)) await this.#goToStart(meta, place, aim);
+    (window.requestIdleCallback ?? setTimeout)(() => void this.#loadAside());
   }
 
   async #firstMeta(): Promise<Meta | null> {
@@ -181,27 +205,18 @@ export class TaskLog extends Element {
   }
 
   /** Go where a reader wants to be: where the address says, at the end while it is written, at the first error. */
-  async #goToStart(meta: Meta, place: Place): Promise<void> {
-    if (isFiltered(this.#filters)) this.#useFilters(this.#filters, place.range?.first ?? 0);
-    if (place.range) {
-      this.#current = place.range.first;
-      this.#goTo(place.range.first, "center");
-      if (!meta.lines.exact) this.#awaitsLine = place.range.first;
-      return;
-    }
-    if (isFiltered(this.#filters)) return;
-    const isLive = meta.state === "running";
-    if (isLive) {
-      await this.#goToEnd(meta);
-      return;
-    }
+  async #goToStart(meta: Meta, place: Place, aim: Aim): Promise<void> {
     const errors = errorsOf(meta);
-    this.#awaitsErrors = !errors && !meta.lines.exact;
-    if (errors) await this.#goToFirstError(meta, errors);
+    if (place.range && meta.lines.count > place.range.first) this.#goTo(place.range.first, "center");
+    else if (place.range) this.#toLine = aim;
+    else if (place.q) return;
+    else if (meta.state === "running") await this.#goToEnd(meta, aim);
+    else if (errors) await this.#goToFirstError(meta, errors, aim);
+    else if (!meta.lines.exact) this.#toErrors = aim;
   }
 
-  async #goToFirstError(meta: Meta, errors: number): Promise<void> {
-    const found = await this.#locate({ error: "next", seq: 0 });
+  async #goToFirstError(meta: Meta, errors: number, aim: Aim): Promise<void> {
+    const found = await this.#locate({ error: "next", seq: 0 }, aim);
     if (found === null) return;
     this.#current = found;
     this.#goTo(found, "center");
@@ -213,13 +228,26 @@ export class TaskLog extends Element {
     ]);
   }
 
-  async #goToEnd(meta: Meta): Promise<void> {
+  async #goToEnd(meta: Meta, aim: Aim): Promise<void> {
     this.#following = true;
     if (!meta.lines.exact) {
-      const fixed = await FixedView.ofEnd(this.#api, PROVISIONAL_ROWS).catch(() => null);
+      const fixed = await FixedView.ofEnd(this.#api, PROVISIONAL_ROWS, aim.signal).catch(() => null);
+      if (!this.#course.keeps(aim)) return;
       if (fixed !== null && !this.#meta!.lines.exact) this.#use(fixed);
     }
+    this.#course.leave();
     this.#engine.scrollToEnd();
+  }
+
+  async #loadAside(): Promise<void> {
+    if (this.#aside) return;
+    try {
+      this.#aside = await import("./aside");
+      this.root.adoptedStyleSheets.push(this.#aside.asideStyles);
+      this.requestUpdate();
+    } catch {
+      this.#say("A part of this page could not be loaded. Load the page again.", true);
+    }
   }
 
   #newWhole(): WholeView {
@@ -246,16 +274,11 @@ export class TaskLog extends Element {
 
   // what the server tells
 
-  #told(meta: Meta): void {
+  #told(given: Meta): void {
     const before = this.#meta;
+    const meta = before ? goingOn(before, given) : given;
     this.#meta = meta;
-    if (before && meta.lines.count < before.lines.count) {
-      this.#whole.close();
-      this.#whole = this.#newWhole();
-      if (!isFiltered(this.#filters)) this.#use(this.#whole);
-      this.#heads = new Heads([], () => false);
-      this.#setNotice("The log was cut or replaced; this is what there is now.", []);
-    }
+    if (before && meta.lines.count < before.lines.count) this.#begunAnew();
     this.#whole.lines = meta.lines.count;
     if (this.#view instanceof FixedView && meta.lines.exact) this.#use(this.#whole);
     if (this.#view instanceof FilteredView && before && before.lines.count !== meta.lines.count) this.#view.grown();
@@ -263,35 +286,48 @@ export class TaskLog extends Element {
     if (before && meta.lines.count > before.lines.count) this.#grew(before, meta);
     this.#engine.setCount(this.#view.count);
     if (this.#following) this.#engine.scrollToEnd();
-    if (this.#awaitsLine !== null && meta.lines.count > this.#awaitsLine) {
-      this.#goTo(this.#awaitsLine);
-      this.#awaitsLine = null;
-    }
-    if (this.#awaitsErrors && before) this.#lookForErrors(meta);
+    this.#arrive(meta);
     if (!before || meta.lines.exact !== before.lines.exact || meta.lines.count !== before.lines.count)
-      this.#summarise();
+      this.#summary.ask();
     this.requestUpdate();
   }
 
-  /** A log that is being counted has errors now: go there, if nobody has gone anywhere yet. */
-  #lookForErrors(meta: Meta): void {
-    const errors = errorsOf(meta);
-    const isUntouched = this.#engine.top === 0 && this.#current === null && !this.#search && !this.#following;
-    this.#awaitsErrors = !errors && !meta.lines.exact;
-    if (errors && isUntouched) void this.#goToFirstError(meta, errors).catch(() => undefined);
+  #begunAnew(): void {
+    this.#course.leave();
+    this.#whole.close();
+    this.#whole = this.#newWhole();
+    if (isFiltered(this.#filters)) this.#useFilters(this.#filters, 0);
+    else this.#use(this.#whole);
+    this.#heads = new Heads([], () => false);
+    this.#groups.ask();
+    this.#left = null;
+    this.#passed = null;
+    this.#setNotice("The log was cut or replaced; this is what there is now.", []);
+  }
+
+  /** Go where there was nothing yet: to a line that is linked to, to the first error. */
+  #arrive(meta: Meta): void {
+    const [line, errors] = [this.#course.seq, errorsOf(meta)];
+    if (this.#course.keeps(this.#toLine) && line !== null && meta.lines.count > line) this.#goTo(line);
+    const aim = this.#toErrors;
+    if (aim === null || !this.#course.keeps(aim) || (!errors && !meta.lines.exact)) return;
+    this.#toErrors = null;
+    if (errors) void this.#goToFirstError(meta, errors, aim);
+    else this.#course.leave();
   }
 
   #grew(before: Meta, meta: Meta): void {
     const more = meta.lines.count - before.lines.count;
-    // Lines that are being counted are not new.
-    if (!before.lines.exact) return;
+    // Lines that are being counted for the first time are not new.
+    this.#isCounted ||= before.lines.exact;
+    if (!this.#isCounted) return;
     if (!this.#following) {
       this.#left ??= { lines: before.lines.count, errors: errorsOf(before) };
     } else if (more > TOO_FAST_SCREENS * this.#engine.pageRows) {
       const from = this.#passed?.from ?? before.lines.count;
       this.#passed = { from, lines: meta.lines.count - this.#engine.pageRows - from };
     }
-    if (meta.lines.exact) void this.#findGroups();
+    if (meta.lines.exact) this.#groups.ask();
   }
 
   #newClock(before?: Meta): void {
@@ -317,41 +353,27 @@ export class TaskLog extends Element {
     this.requestUpdate();
   }
 
-  /** Draw the timeline anew, now and then while the log grows. */
-  #summarise(): void {
-    const waitMs = this.#summaryAt + SUMMARY_MS - performance.now();
-    if (waitMs > 0 && this.#summaryAt) {
-      clearTimeout(this.#summaryTimer);
-      this.#summaryTimer = window.setTimeout(() => this.#summarise(), waitMs);
-      return;
-    }
-    this.#summaryAt = performance.now();
+  async #summarise(): Promise<void> {
     const get = (params: Params): Promise<Summary> =>
       this.#api.get<Summary>("summary", { buckets: BUCKETS, ...params });
-    Promise.all([get({}), get({ by: "line" })]).then(
-      ([byTime, byLine]) => {
-        this.#buckets = new Buckets(byTime);
-        const places = ["error", "critical"].map((level) => byLine.levels.indexOf(level));
-        this.#errorsByLine = byLine.buckets.map((bucket) => places.reduce((sum, at) => sum + (bucket[at] ?? 0), 0));
-        this.#redraw();
-      },
-      () => undefined, // the tail says what is wrong with the server
-    );
+    // What is wrong with the server the tail says.
+    const got = await Promise.all([get({}), get({ by: "line" })]).catch(() => null);
+    if (got === null) return;
+    const [byTime, byLine] = got;
+    this.#buckets = new Buckets(byTime);
+    const places = ["error", "critical"].map((level) => byLine.levels.indexOf(level));
+    this.#errorsByLine = byLine.buckets.map((bucket) => places.reduce((sum, at) => sum + (bucket[at] ?? 0), 0));
+    this.#redraw();
   }
 
-  /** Ask for groups, now and then while the log grows. */
   async #findGroups(): Promise<void> {
-    if (performance.now() < this.#groupsAt + GROUPS_MS && this.#groupsAt) {
-      clearTimeout(this.#groupsTimer);
-      this.#groupsTimer = window.setTimeout(() => void this.#findGroups(), GROUPS_MS);
-      return;
-    }
-    this.#groupsAt = performance.now();
+    const whole = this.#whole;
     const groups = await fetchGroups(this.#api).catch(() => null);
-    if (groups === null) return;
+    if (groups === null || whole !== this.#whole) return;
     const known = this.#heads.all.at(-1)?.head ?? -1;
     this.#heads = new Heads(groups, (head) => this.#whole.folds.isClosed(head));
     const [here, wasAt] = [this.#here, this.#engine.top];
+    this.#whole.folds.hide(groups.filter((group) => group.hasEnd).map((group) => group.end - 1));
     this.#whole.folds.close(
       groups.filter((group) => group.collapsed && group.head > known && (here < group.head || here >= group.end)),
     );
@@ -397,15 +419,10 @@ export class TaskLog extends Element {
     if (this.#view.count)
       this.#view.want(Math.max(0, first - 2 * OVERSCAN), Math.min(last + 2 * OVERSCAN, this.#view.count - 1));
     if (byUser) {
-      this.#awaitsLine = null;
+      this.#course.leave();
       this.#setFollowing(this.#engine.atEnd);
-    } else if (this.#engine.atEnd && !this.#following && this.#left === null)
-      this.#following = this.#meta?.state === "running";
-    this.#frame ||= requestAnimationFrame(() => {
-      this.#frame = 0;
-      this.requestUpdate();
-      this.#drawTime();
-    });
+    }
+    this.#scrolled.ask();
   }
 
   #setFollowing(following: boolean): void {
@@ -419,20 +436,24 @@ export class TaskLog extends Element {
   }
 
   #goTo(seq: number, align: "center" | "nearest" | "start" = "center"): void {
+    this.#course.leave();
     if (this.#view === this.#whole && this.#whole.folds.reveal(seq)) this.#engine.setCount(this.#view.count);
     this.#setFollowing(false);
     this.#engine.scrollTo(this.#view.rowOf(seq), align);
     this.#engine.repaint();
   }
 
-  /** Line at the top, or the current one where it is on screen. */
+  /** Where we are on our way to, else the current line where it is on screen, else the one at the top. */
   get #here(): number {
-    const top = this.#view.seqOf(this.#engine.top) ?? 0;
-    const last = this.#view.seqOf(this.#engine.top + this.#engine.pageRows) ?? top;
-    return this.#current !== null && this.#current >= top && this.#current <= last ? this.#current : top;
+    if (this.#course.seq !== null) return this.#course.seq;
+    const [current, top] = [this.#current, this.#view.seqOf(this.#engine.top)];
+    const last = this.#view.seqOf(this.#engine.last);
+    const isSeen = current !== null && (top === null || last === null || (top <= current && current <= last));
+    return isSeen ? current : (top ?? 0);
   }
 
   #setCurrent(seq: number | null, align?: "center" | "nearest"): void {
+    this.#course.leave();
     this.#current = seq;
     if (seq !== null && align) {
       this.#range = null;
@@ -483,32 +504,47 @@ export class TaskLog extends Element {
     ).href;
   }
 
-  async #locate(params: Params): Promise<number | null> {
-    const found = await this.#api.get<{ seq: number | null }>("locate", params);
-    return found.seq;
+  /** Ask where something is. Null: nowhere, or nobody wants to know any more. */
+  async #locate(params: Params, aim: Aim, nowhere = ""): Promise<number | null> {
+    try {
+      const found = await this.#api.get<{ seq: number | null }>("locate", params, aim.signal);
+      if (!this.#course.keeps(aim)) return null;
+      this.#course.leave();
+      if (found.seq === null && nowhere) this.#say(nowhere, true);
+      return found.seq;
+    } catch (error) {
+      if (!this.#course.keeps(aim)) return null;
+      this.#course.leave();
+      if ((error as Problem).retryMs === null) this.#say((error as Error).message, true);
+      else this.#setOffline(error as Problem);
+      return null;
+    }
   }
 
   async #goToError(by: "next" | "previous"): Promise<void> {
     const from = this.#here;
     const asked = by === "next" ? from + (this.#current === from ? 1 : 0) : from;
-    const found = await this.#locate({ error: by, seq: asked });
-    if (found === null) this.#say(`No ${by} error.`, true);
-    else this.#setCurrent(found, "center");
+    const found = await this.#locate({ error: by, seq: asked }, this.#course.set(), `No ${by} error.`);
+    if (found !== null) this.#setCurrent(found, "center");
     this.#keepPlace();
   }
 
   async #goToText(text: string): Promise<void> {
     const trimmed = text.trim().replace(/^L/i, "");
-    if (!trimmed) return;
-    try {
-      const found = /^[\d,. ]+$/.test(trimmed)
-        ? Math.min(Number(trimmed.replace(/\D/g, "")) - 1, (this.#meta?.lines.count ?? 1) - 1)
-        : await this.#locate({ ts: trimmed });
-      if (found === null) this.#say("Nothing was written then or later.", true);
-      else this.#choose({ first: Math.max(0, found), last: Math.max(0, found) }, true);
-    } catch (error) {
-      this.#say((error as Error).message, true);
-    }
+    const last = (this.#meta?.lines.count ?? 1) - 1;
+    if (/^[\d,. ]+$/.test(trimmed)) this.#goToLine(Math.min(Number(trimmed.replace(/\D/g, "")) - 1, last));
+    else if (trimmed) await this.#goToTime(trimmed);
+  }
+
+  async #goToTime(ts: string): Promise<void> {
+    const nowhere = "Nothing was written then or later.";
+    const found = await this.#locate({ ts }, this.#course.set(), nowhere);
+    if (found !== null) this.#goToLine(found);
+  }
+
+  #goToLine(seq: number): void {
+    const line = Math.max(0, seq);
+    this.#choose({ first: line, last: line }, true);
   }
 
   // search and filters
@@ -518,11 +554,11 @@ export class TaskLog extends Element {
     return { level, source: sources, q: text, since, until };
   }
 
-  #startSearch(q: string, regex: boolean, jumps = true): void {
-    this.#search?.cancel();
-    this.#search = null;
+  /** Search, and go to the first hit from here on if `aim` is kept until it is found. */
+  #startSearch(q: string, regex: boolean, aim: Aim | null): void {
+    this.#endSearch();
+    this.#toHit = aim;
     if (q) {
-      this.#jumpsToHit = jumps;
       const { level, sources, since, until } = this.#filters;
       this.#search = new Search(this.#api, { q, regex }, { level, source: sources, since, until }, () =>
         this.#searched(),
@@ -534,16 +570,21 @@ export class TaskLog extends Element {
     this.requestUpdate();
   }
 
+  #endSearch(): void {
+    const search = this.#search;
+    this.#search = null;
+    search?.cancel();
+  }
+
   #searched(): void {
     const search = this.#search;
     if (search === null) return;
-    if (this.#jumpsToHit) {
+    if (this.#course.keeps(this.#toHit)) {
       const next = search.next(this.#here - 1);
-      if (next !== null || (!search.running && search.hits.length)) {
-        this.#jumpsToHit = false;
+      if (next !== null || (search.whole && search.hits.length)) {
         this.#setCurrent(next ?? search.hits[0]!, "center");
         this.#keepPlace();
-      }
+      } else if (!search.running) this.#course.leave();
     }
     if (!search.running) this.#say(`${many(search.hits.length, "hit")} for ${search.wanted.q}.`);
     this.#engine.repaint();
@@ -557,7 +598,7 @@ export class TaskLog extends Element {
     const from = this.#current ?? this.#here - 1;
     const found = by > 0 ? search.next(from) : search.previous(from);
     if (found === null && search.running && by > 0) {
-      this.#jumpsToHit = true;
+      this.#toHit = this.#course.set(from + 1);
       return;
     }
     if (found === null)
@@ -569,19 +610,21 @@ export class TaskLog extends Element {
   #setFilters(filters: Filters): void {
     this.#useFilters(filters, this.#here);
     this.#keepPlace();
-    if (this.#search) this.#startSearch(this.#search.wanted.q, this.#search.wanted.regex, false);
+    if (this.#search) this.#startSearch(this.#search.wanted.q, this.#search.wanted.regex, null);
   }
 
   /** Show what passes, and keep to a line. */
-  #useFilters(filters: Filters, seq: number): void {
+  #useFilters(filters: Filters, seq: number, aim = this.#course.set(seq)): void {
     this.#filters = filters;
-    this.#following = false;
+    this.#setFollowing(false);
     if (!isFiltered(filters)) {
       this.#use(this.#whole);
       this.#goTo(seq, "center");
     } else {
-      const view = new FilteredView(this.#api, this.#filterParams(), seq, this.#viewHost(), (row) => {
-        if (this.#view === view) this.#engine.scrollTo(row, "center");
+      const view = new FilteredView(this.#api, this.#filterParams(), seq, this.#viewHost(), (row, isThere) => {
+        if (!this.#course.keeps(aim)) return;
+        this.#engine.scrollTo(row, "center");
+        if (isThere) this.#course.leave();
       });
       this.#use(view);
       this.#engine.scrollTo(0, "start");
@@ -595,13 +638,17 @@ export class TaskLog extends Element {
     const seq = this.#current ?? this.#here;
     const line = this.#view.line(this.#view.rowOf(seq));
     if (line === undefined) return;
-    const isOther = this.#recordLines[0]?.seq !== seq;
+    this.#course.leave();
     this.#current = seq;
     this.#panel = "record";
-    if (isOther) {
-      this.#recordChars = PIECE_CHARS;
-      this.#recordLines = [line];
-      this.#recordLines = await this.#whole.record(line).catch(() => [line]);
+    void this.#loadAside();
+    if (this.#recordLines[0]?.seq !== (line.record?.seq ?? seq)) {
+      const shown = [line];
+      this.#recordPieces = 1;
+      this.#recordLines = shown;
+      const whole = await this.#whole.record(line).catch(() => shown);
+      // Another record may be looked at by now.
+      if (this.#recordLines === shown) this.#recordLines = whole;
     }
     this.requestUpdate();
   }
@@ -615,6 +662,7 @@ export class TaskLog extends Element {
     if (fold === undefined) return;
     if (folds.isClosed(fold.head)) folds.open([fold.head]);
     else folds.close([fold]);
+    this.#course.leave();
     this.#current = fold.head;
     this.#folded(fold.head);
   }
@@ -669,8 +717,8 @@ export class TaskLog extends Element {
     search: () => this.#focusIn(".query"),
     nextHit: () => this.#goToHit(1),
     previousHit: () => this.#goToHit(-1),
-    nextError: () => void this.#goToError("next").catch((error) => this.#setOffline(error)),
-    previousError: () => void this.#goToError("previous").catch((error) => this.#setOffline(error)),
+    nextError: () => void this.#goToError("next"),
+    previousError: () => void this.#goToError("previous"),
     nextGroup: () => this.#goToGroup(1),
     previousGroup: () => this.#goToGroup(-1),
     fold: () => this.#fold(this.#here),
@@ -685,7 +733,8 @@ export class TaskLog extends Element {
     time: () => this.#nextTime(),
     source: () => this.#setPrefs({ source: !this.#prefs.source }),
     mark: () => this.#mark(),
-    nextMark: () => this.#goToMark(),
+    nextMark: () => this.#goToMark(1),
+    previousMark: () => this.#goToMark(-1),
     copyLink: () => void this.#copyLink(),
     download: () => this.#openMenu(".download"),
     fullScreen: () => void this.#fullScreen(),
@@ -699,11 +748,10 @@ export class TaskLog extends Element {
   }
 
   #step(by: 1 | -1): void {
-    const row = this.#current === null ? this.#engine.top - by : this.#view.rowOf(this.#here);
-    const next = Math.max(
-      0,
-      Math.min(this.#view.count - 1, this.#here === this.#current ? row + by : this.#engine.top),
-    );
+    this.#course.leave();
+    const edge = by > 0 ? this.#engine.top : this.#engine.last;
+    const row = this.#here === this.#current ? this.#view.rowOf(this.#here) + by : edge;
+    const next = Math.max(0, Math.min(this.#view.count - 1, row));
     const seq = this.#view.seqOf(next);
     if (seq === null) return;
     this.#range = null;
@@ -716,11 +764,15 @@ export class TaskLog extends Element {
   }
 
   #page(by: 1 | -1): void {
+    this.#course.leave();
+    // At once: what comes before the next frame must not take the reader back to the end.
+    this.#setFollowing(false);
     this.#current = null;
     this.#engine.moveBy(by * Math.max(1, this.#engine.pageRows - 2) * this.#engine.rowPx);
   }
 
   #goToRow(row: number): void {
+    this.#course.leave();
     this.#setFollowing(false);
     this.#current = this.#view.seqOf(row);
     this.#engine.scrollTo(row, "start");
@@ -728,6 +780,7 @@ export class TaskLog extends Element {
   }
 
   #goToLast(): void {
+    this.#course.leave();
     this.#current = null;
     this.#setFollowing(true);
     this.#left = null;
@@ -768,9 +821,9 @@ export class TaskLog extends Element {
     this.#setCurrent(seq);
   }
 
-  #goToMark(): void {
-    const marks = [...this.#marks].sort((one, two) => one - two);
-    const found = marks.find((mark) => mark > this.#here) ?? marks[0];
+  #goToMark(by: 1 | -1): void {
+    const marks = [...this.#marks].sort((one, two) => by * (one - two));
+    const found = marks.find((mark) => by * (mark - this.#here) > 0) ?? marks[0];
     if (found === undefined) this.#say("No line is marked: m marks one.", true);
     else this.#setCurrent(found, "center");
   }
@@ -817,12 +870,17 @@ export class TaskLog extends Element {
       return;
     }
     if (this.#panel) this.#panel = "";
-    else if (this.#search?.running) this.#search.cancel();
-    else if (this.#search) this.#startSearch("", false);
+    else if (this.#search?.running) this.#cancelSearch();
+    else if (this.#search) this.#startSearch("", false, null);
     else if (this.#range) this.#choose(null);
     else this.#notice = null;
     this.#focusIn(".scroller");
     this.requestUpdate();
+  }
+
+  #cancelSearch(): void {
+    this.#course.leave();
+    this.#search?.cancel();
   }
 
   #focusIn(selector: string): void {
@@ -835,8 +893,11 @@ export class TaskLog extends Element {
     const menu = this.root.querySelector<HTMLDetailsElement>(`details${selector}`)!;
     menu.open = true;
     this.#menu = selector.slice(1);
-    this.requestUpdate();
-    void this.updated.then(() => menu.querySelector<HTMLElement>("a, button, input, select")?.focus());
+    void this.#loadAside().then(async () => {
+      this.requestUpdate();
+      await this.updated;
+      menu.querySelector<HTMLElement>("a, button, input, select")?.focus();
+    });
   }
 
   get #dialog(): HTMLDialogElement {
@@ -851,6 +912,7 @@ export class TaskLog extends Element {
       return;
     }
     this.#dialogKind = kind;
+    if (kind === "help") void this.#loadAside();
     this.requestUpdate();
     void this.updated.then(() => this.#dialog.showModal());
   }
@@ -913,7 +975,7 @@ export class TaskLog extends Element {
   #timeMove(event: PointerEvent): void {
     this.#hovered = this.#partAt(event);
     if (this.#picked) this.#picked = { ...this.#picked, to: this.#hovered };
-    this.#redraw();
+    this.#drawTime();
     this.requestUpdate();
   }
 
@@ -928,16 +990,14 @@ export class TaskLog extends Element {
       const [from, to] = [Math.min(picked.from, picked.to), Math.max(picked.from, picked.to)];
       this.#setFilters({ ...this.#filters, since: iso(from), until: to >= 1 ? "" : iso(to) });
     } else {
-      this.#locate({ ts: iso(picked.from) }).then(
-        (seq) => seq !== null && this.#choose({ first: seq, last: seq }, true),
-        (error: unknown) => isAbort(error) || this.#setOffline(error as Problem),
-      );
+      void this.#goToTime(iso(picked.from));
     }
     this.#redraw();
   }
 
   #redraw = (): void => {
     if (!this.isConnected) return;
+    for (const each of this.root.querySelectorAll("canvas")) fitCanvas(each);
     this.#drawTime();
     const canvas = this.root.querySelector<HTMLCanvasElement>(".ticks");
     const lines = this.#meta?.lines.count ?? 0;
@@ -985,7 +1045,7 @@ export class TaskLog extends Element {
         ${this.#hint()}
       </section>
       <section class="middle" aria-label="Log">
-        ${this.#strip()}
+        ${this.#gaps()} ${this.#strip()}
         <div class="table">
           <div
             class="scroller"
@@ -1030,25 +1090,30 @@ export class TaskLog extends Element {
       view: this.#view,
       attempts: this.#attempts,
       menu: this.#menu,
+      aside: this.#aside,
       raw: (params) => this.#api.address("raw", params),
       pageOf: (id) => this.#pageOf(id),
       act: {
         search: (q, regex, back) => {
           const isSame = this.#search?.wanted.q === q && this.#search.wanted.regex === regex;
           if (isSame) this.#goToHit(back ? -1 : 1);
-          else this.#startSearch(q, regex);
+          else this.#startSearch(q, regex, this.#course.set(this.#here));
         },
-        cancel: () => this.#search?.cancel(),
+        cancel: () => this.#cancelSearch(),
         run: (command) => this.#run(command),
         filter: (filters) => this.#setFilters(filters),
         prefs: (change) => this.#setPrefs(change),
         sources: () => {
           this.#panel = this.#panel === "sources" ? "" : "sources";
+          void this.#loadAside();
           this.requestUpdate();
         },
         menu: (name, open) => {
-          if (open) this.#menu = name;
-          else if (this.#menu === name) this.#menu = "";
+          if (open) {
+            this.#menu = name;
+            void this.#loadAside();
+          }
+          if (!open && this.#menu === name) this.#menu = "";
           this.requestUpdate();
         },
         say: (text) => this.#say(text, true),
@@ -1070,6 +1135,23 @@ export class TaskLog extends Element {
       ? `${this.#clock.full(buckets.msAt(this.#picked.from))} – ${this.#clock.full(buckets.msAt(this.#picked.to))}`
       : `${this.#clock.full(buckets.msAt(this.#hovered))} · ${buckets.told(this.#hovered)}`;
     return html`<span class="hint">${text}</span>`;
+  }
+
+  /** What is missing, above the lines: why, and what can be done. */
+  #gaps(): unknown {
+    const gaps = this.#meta?.sources.flatMap((source) => source.gaps) ?? [];
+    const gap = gaps[0];
+    if (gap === undefined || gaps.length <= this.#gapsRead || !this.#view.count) return nothing;
+    const lost = gap.lost_bytes ? ` (${bytes(gap.lost_bytes)})` : "";
+    return html`<div class="strip gap" role="note">
+      <b>Gap</b>
+      <span>${visible(gap.source ?? "")}: ${visible(gap.detail)}${lost} <i>${visible(gap.next_action ?? "")}</i></span>
+      <button @click=${() => this.#shownNow().act.sources()}>${gaps.length > 1 ? `All ${gaps.length} gaps` : "Sources"}</button>
+      <button class="quiet" aria-label="Dismiss" @click=${() => {
+        this.#gapsRead = gaps.length;
+        this.requestUpdate();
+      }}>✕</button>
+    </div>`;
   }
 
   #strip(): unknown {
@@ -1169,7 +1251,9 @@ export class TaskLog extends Element {
       this.#focusIn(".scroller");
       this.requestUpdate();
     };
-    if (this.#panel === "sources" && this.#meta) return sourcesPanel(this.#meta, close);
+    const aside = this.#aside;
+    if (aside === null) return nothing;
+    if (this.#panel === "sources" && this.#meta) return aside.sourcesPanel(this.#meta, close);
     const first = this.#recordLines[0];
     if (this.#panel !== "record" || first === undefined) return nothing;
     const seq = first.seq ?? 0;
@@ -1177,37 +1261,35 @@ export class TaskLog extends Element {
       this.#useFilters(NO_FILTERS, seq);
       this.#keepPlace();
     };
-    return recordPanel(this.#recordLines, this.#clock.full(first.ms), this.#recordChars, {
+    return aside.recordPanel(this.#recordLines, this.#clock.full(first.ms), this.#recordPieces, {
       close,
       copyLink: () => void this.#copyLink(),
       copyText: () => void this.#copyLines({ first: seq, last: seq + this.#recordLines.length - 1 }),
       context: isFiltered(this.#filters) ? context : null,
       more: () => {
-        this.#recordChars += PIECE_CHARS;
+        this.#recordPieces += 1;
         this.requestUpdate();
       },
     });
   }
 
   #dialogBody(): unknown {
+    if (this.#dialogKind === "goto")
+      return gotoForm((text) => {
+        this.#dialog.close();
+        void this.#goToText(text);
+        this.#focusIn(".scroller");
+      });
     if (!this.#dialogKind) return nothing;
-    if (this.#dialogKind === "help") {
-      return html`<div class="head"><h2>Keys</h2><button class="quiet" aria-label="Close" @click=${() => this.#dialog.close()}>✕</button></div>
-        ${helpBody(this.#prefs.keys, (keys) => this.#setPrefs({ keys }))}`;
-    }
-    const submit = (event: SubmitEvent): void => {
-      event.preventDefault();
-      const input = this.root.querySelector<HTMLInputElement>("dialog input")!;
-      this.#dialog.close();
-      void this.#goToText(input.value);
-      input.value = "";
-      this.#focusIn(".scroller");
-    };
-    return html`<form class="goto" @submit=${submit}>
-      <label>Line or time <input autofocus size="30" placeholder="4711 · 12:34:56 · 2024-11-20 12:34" /></label>
-      <button>Go</button>
-    </form>`;
+    return html`<div class="head"><h2>Keys</h2><button class="quiet" aria-label="Close" @click=${() => this.#dialog.close()}>✕</button></div>
+      ${this.#aside?.helpBody(this.#prefs.keys, (keys) => this.#setPrefs({ keys }))}`;
   }
+}
+
+/** What is told of a log that is being counted again, by a server that was restarted: nothing of it is gone. */
+function goingOn(before: Meta, meta: Meta): Meta {
+  const isCounting = !meta.lines.exact && (meta.bytes ?? 0) >= (before.bytes ?? 0);
+  return isCounting && meta.lines.count < before.lines.count ? { ...meta, lines: before.lines } : meta;
 }
 
 function errorsOf(meta: Meta): number {

@@ -1,7 +1,8 @@
 /**
  * A log over time, and where errors and hits are along the scroll bar: two canvases.
  *
- * Holds: drawn from counts that the server made; costs the buckets, not the lines.
+ * Holds: drawn from counts that the server made; costs the buckets, not the lines. While rows are scrolled nothing is
+ *        asked of the browser that makes it lay out the page: sizes and colours are those of the last `fitCanvas`.
  */
 
 import type { Summary } from "./api";
@@ -60,9 +61,8 @@ export function drawTimeline(
   seen: Span | null,
   picked: Span | null,
 ): void {
-  const { context, width, height } = fitted(canvas);
+  const { context, width, height, colors } = cleared(canvas);
   if (context === null || !buckets.counts.length) return;
-  const colors = colorsOf(canvas);
   const step = width / buckets.counts.length;
   const most = Math.max(1, ...buckets.counts.map((bucket) => bucket.reduce((sum, count) => sum + count, 0)));
   for (const span of [seen, picked]) {
@@ -91,9 +91,8 @@ export function drawTimeline(
 
 /** Ticks: `errors` per stretch of lines, and the places of hits, 0 … 1. */
 export function drawTicks(canvas: HTMLCanvasElement, errors: readonly number[], hits: Iterable<number>): void {
-  const { context, width, height } = fitted(canvas);
+  const { context, width, height, colors } = cleared(canvas);
   if (context === null) return;
-  const colors = colorsOf(canvas);
   context.fillStyle = colors.levels[3]!;
   errors.forEach((count, at) => {
     if (count) context.fillRect(0, (at / errors.length) * height, width / 2, 2);
@@ -107,20 +106,32 @@ export function drawTicks(canvas: HTMLCanvasElement, errors: readonly number[], 
   }
 }
 
-function fitted(canvas: HTMLCanvasElement): {
-  context: CanvasRenderingContext2D | null;
-  width: number;
-  height: number;
-} {
+interface Fitted {
+  readonly context: CanvasRenderingContext2D | null;
+  readonly width: number;
+  readonly height: number;
+  readonly colors: Colors;
+}
+
+const fits = new WeakMap<HTMLCanvasElement, Fitted>();
+
+/** Have a canvas as large as it is shown, and colours as the theme has them now. */
+export function fitCanvas(canvas: HTMLCanvasElement): Fitted {
   const { clientWidth: width, clientHeight: height } = canvas;
   const ratio = devicePixelRatio;
-  const [w, h] = [Math.round(width * ratio), Math.round(height * ratio)];
-  if (canvas.width !== w) canvas.width = w;
-  if (canvas.height !== h) canvas.height = h;
+  canvas.width = Math.round(width * ratio);
+  canvas.height = Math.round(height * ratio);
   const context = canvas.getContext("2d");
   context?.setTransform(ratio, 0, 0, ratio, 0, 0);
-  context?.clearRect(0, 0, width, height);
-  return { context, width, height };
+  const fitted = { context, width, height, colors: colorsOf(canvas) };
+  fits.set(canvas, fitted);
+  return fitted;
+}
+
+function cleared(canvas: HTMLCanvasElement): Fitted {
+  const fitted = fits.get(canvas) ?? fitCanvas(canvas);
+  fitted.context?.clearRect(0, 0, fitted.width, fitted.height);
+  return fitted;
 }
 
 interface Colors {

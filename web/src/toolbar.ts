@@ -1,14 +1,14 @@
-/** The bars above and below the rows. */
+/** The bars above and below the rows, and the question where to go. */
 
 import { html, nothing, type TemplateResult } from "lit/html.js";
 import { visible } from "./ansi";
 import type { Meta, Params, Problem } from "./api";
+import type * as Aside from "./aside";
 import type { Command } from "./keys";
-import { type Filters, NO_FILTERS, withAttempt } from "./link";
-import { spanTold } from "./panels";
+import { type Filters, withAttempt } from "./link";
 import type { Prefs } from "./prefs";
 import type { Search } from "./search";
-import { type Clock, isZone, TIME_MODES } from "./times";
+import { type Clock, duration } from "./times";
 import { FilteredView, isFiltered, type View } from "./view";
 import { bytes, many } from "./words";
 
@@ -39,17 +39,12 @@ export interface Shown {
   readonly attempts: readonly string[];
   /** The menu that is open. */
   readonly menu: string;
+  /** What menus hold; null: not loaded yet. */
+  readonly aside: typeof Aside | null;
   raw(params: Params): string;
   pageOf(id: string): string;
   readonly act: Actions;
 }
-
-const TIME_NAMES: Readonly<Record<string, string>> = {
-  utc: "UTC",
-  local: "Local",
-  since: "Since start",
-  off: "Off",
-};
 
 export function toolbar(shown: Shown): TemplateResult {
   const { meta, home, act } = shown;
@@ -73,8 +68,8 @@ export function toolbar(shown: Shown): TemplateResult {
           html`<option value=${level} ?selected=${level === shown.filters.level}>${level ? `≥ ${level}` : "All levels"}</option>`,
       )}
     </select>
-    ${menu(shown, "filters", filterName(shown.filters), filterForm)}
-    ${menu(shown, "looks", "View", lookForm)} ${menu(shown, "download", "Download", downloads)}
+    ${menu(shown, "filters", filterName(shown.filters), "filterForm")}
+    ${menu(shown, "looks", "View", "lookForm")} ${menu(shown, "download", "Download", "downloads")}
     <button class="quiet" aria-label="Keys and help" @click=${() => act.run("help")}>?</button>
   </header>`;
 }
@@ -121,7 +116,6 @@ function searchBox({ search, hit, meta, act }: Shown): TemplateResult {
       class="regex quiet"
       aria-pressed=${String(search?.wanted.regex ?? false)}
       aria-label="Regular expression"
-     
       @click=${(event: Event) => {
         const button = event.currentTarget as HTMLElement;
         button.setAttribute("aria-pressed", String(button.getAttribute("aria-pressed") !== "true"));
@@ -157,7 +151,12 @@ function found(search: Search, hit: number, meta: Meta | undefined): string {
 }
 
 /** A menu whose content is there while it is open. */
-function menu(shown: Shown, name: string, title: string, content: (shown: Shown) => TemplateResult): TemplateResult {
+function menu(
+  shown: Shown,
+  name: string,
+  title: string,
+  content: "filterForm" | "lookForm" | "downloads",
+): TemplateResult {
   const left = (event: FocusEvent): void => {
     const details = event.currentTarget as HTMLDetailsElement;
     const to = event.relatedTarget as Node | null;
@@ -166,132 +165,13 @@ function menu(shown: Shown, name: string, title: string, content: (shown: Shown)
   const toggled = (event: Event): void => shown.act.menu(name, (event.currentTarget as HTMLDetailsElement).open);
   return html`<details class="menu ${name}" @toggle=${toggled} @focusout=${left}>
     <summary class="button">${title}</summary>
-    ${shown.menu === name ? html`<div class="sheet" tabindex="-1">${content(shown)}</div>` : nothing}
+    ${shown.menu === name && shown.aside ? html`<div class="sheet" tabindex="-1">${shown.aside[content](shown)}</div>` : nothing}
   </details>`;
 }
 
 function filterName(filters: Filters): string {
   const count = [filters.text, filters.since || filters.until, filters.sources.length].filter(Boolean).length;
   return count ? `Filter · ${count}` : "Filter";
-}
-
-function filterForm({ filters, meta, act }: Shown): TemplateResult {
-  const apply = (event: SubmitEvent): void => {
-    event.preventDefault();
-    const given = new FormData(event.target as HTMLFormElement);
-    const get = (name: string): string => String(given.get(name) ?? "").trim();
-    const chosen = given.getAll("source").map(String);
-    const all = meta?.sources.length ?? 0;
-    act.filter({
-      ...filters,
-      text: get("text"),
-      since: get("since"),
-      until: get("until"),
-      sources: chosen.length === all ? [] : chosen,
-    });
-    (event.target as HTMLElement).closest("details")!.open = false;
-  };
-  const sources = (meta?.sources ?? []).slice(0, 50);
-  const isOn = (name: string): boolean => !filters.sources.length || filters.sources.includes(name);
-  return html`<form @submit=${apply}>
-    <label>Records that contain <input name="text" .value=${filters.text} /></label>
-    <label>From <input name="since" placeholder="12:34 · 15m · 2024-11-20 12:34" .value=${filters.since} /></label>
-    <label>Until <input name="until" .value=${filters.until} /></label>
-    ${
-      sources.length > 1
-        ? html`<fieldset>
-            <legend>Sources</legend>
-            ${sources.map(
-              ({ name }) => html`<label class="check"
-                ><input type="checkbox" name="source" value=${name} .checked=${isOn(name)} />${visible(name)}</label
-              >`,
-            )}
-          </fieldset>`
-        : nothing
-    }
-    <div class="buttons">
-      <button>Apply</button>
-      <button type="button" @click=${() => act.filter(NO_FILTERS)}>Show everything</button>
-    </div>
-  </form>`;
-}
-
-function lookForm({ prefs, clock, act }: Shown): TemplateResult {
-  const named = TIME_MODES.includes(prefs.time) ? "" : prefs.time;
-  const zone = (event: Event): void => {
-    const wanted = (event.target as HTMLInputElement).value.trim();
-    if (isZone(wanted)) act.prefs({ time: wanted });
-    else if (wanted) act.say(`There is no time zone ${wanted}: it is a name such as Europe/Zurich.`);
-  };
-  const check = (
-    name: "wrap" | "source" | "keys",
-    text: string,
-    key: string,
-  ): TemplateResult => html`<label class="check"
-    ><input
-      type="checkbox"
-      .checked=${prefs[name]}
-      @change=${(event: Event) => act.prefs({ [name]: (event.target as HTMLInputElement).checked })}
-    />
-    ${text} <kbd>${key}</kbd></label
-  >`;
-  const choice = (
-    title: string,
-    options: readonly (readonly [string, string])[],
-    now: string,
-    set: (value: string) => void,
-  ) =>
-    html`<div class="choice" role="group" aria-label=${title}>
-      <span>${title}</span>
-      ${options.map(
-        ([value, name]) =>
-          html`<button aria-pressed=${String(value === now)} @click=${() => set(value)}>${name}</button>`,
-      )}
-    </div>`;
-  return html`${choice(
-    "Time",
-    TIME_MODES.map((mode) => [mode, TIME_NAMES[mode]!] as const),
-    prefs.time,
-    (time) => act.prefs({ time }),
-  )}
-    <label>Time zone <input placeholder="Europe/Zurich" .value=${named} @change=${zone} /></label>
-    <p class="dim">Now: ${clock.name}</p>
-    <label
-      >Mark silences of seconds
-      <input
-        type="number"
-        min="0"
-        max="86400"
-        .value=${String(prefs.gapS)}
-        @change=${(event: Event) => act.prefs({ gapS: Math.max(0, Number((event.target as HTMLInputElement).value) || 0) })}
-    /></label>
-    ${check("wrap", "Wrap long lines", "w")} ${check("source", "Show sources", "s")}
-    ${choice(
-      "Theme",
-      [
-        ["", "System"],
-        ["light", "Light"],
-        ["dark", "Dark"],
-      ],
-      prefs.theme,
-      (theme) => act.prefs({ theme: theme as Prefs["theme"] }),
-    )}`;
-}
-
-function downloads({ raw, filters, meta }: Shown): TemplateResult {
-  const { level, sources, text, since, until } = filters;
-  const chosen: Params = { level, source: sources, q: text, since, until };
-  const link = (title: string, params: Params): TemplateResult =>
-    html`<a class="button" href=${raw(params)} download>${title}</a>`;
-  return html`<div class="links">
-    ${link(`Whole log, as written${meta ? ` (${bytes(meta.bytes)})` : ""}`, {})} ${link("Whole log, gzip", { pack: "gzip" })}
-    ${isFiltered(filters) ? html`${link("What is shown", chosen)} ${link("What is shown, gzip", { ...chosen, pack: "gzip" })}` : nothing}
-    ${
-      (meta?.sources.length ?? 0) > 1
-        ? meta!.sources.slice(0, 20).map((source) => link(`Only ${visible(source.name)}`, { source: source.name }))
-        : nothing
-    }
-  </div>`;
 }
 
 export function footer(shown: Shown): TemplateResult {
@@ -329,4 +209,24 @@ function where({ meta, seq, row, view, filters }: Shown): string {
 function sourcesTold(meta: Meta): string {
   const bad = meta.sources.filter((source) => source.state !== "ok" || source.gaps.length).length;
   return `${many(meta.sources.length, "source")}${bad ? `, ${bad} with gaps` : ""}`;
+}
+
+function spanTold(meta: Meta): string {
+  if (!meta.first || !meta.last) return "";
+  return duration(Date.parse(meta.last) - Date.parse(meta.first)).replace(/\.\d+$/, "");
+}
+
+/** Asks where to go: a line or a time. */
+export function gotoForm(go: (text: string) => void): TemplateResult {
+  const submit = (event: SubmitEvent): void => {
+    event.preventDefault();
+    const form = event.target as HTMLFormElement;
+    const text = String(new FormData(form).get("to") ?? "");
+    form.reset();
+    go(text);
+  };
+  return html`<form class="goto" @submit=${submit}>
+    <label>Line or time <input name="to" autofocus size="30" placeholder="4711 · 12:34:56 · 2024-11-20 12:34" /></label>
+    <button>Go</button>
+  </form>`;
 }

@@ -100,8 +100,8 @@ export class FixedView implements View {
     this.#lines = lines;
   }
 
-  static async ofEnd(api: Api, rows: number): Promise<FixedView> {
-    return new FixedView(readLines(await api.get<Rows>("rows", { from: -rows, n: rows, cut: CUT_BYTES })));
+  static async ofEnd(api: Api, rows: number, signal: AbortSignal): Promise<FixedView> {
+    return new FixedView(readLines(await api.get<Rows>("rows", { from: -rows, n: rows, cut: CUT_BYTES }, signal)));
   }
 
   get count(): number {
@@ -144,10 +144,10 @@ export class FilteredView implements View {
   #scanning = false;
   #grew = false;
   #wanted: number | null;
-  readonly #arrived: (row: number) => void;
+  readonly #arrived: (row: number, isThere: boolean) => void;
 
-  /** `seq`: a line to be at; `arrived` is told its row, or that of the next one, when that is known. */
-  constructor(api: Api, params: Params, seq: number, host: ViewHost, arrived: (row: number) => void) {
+  /** `seq`: a line to be at; `arrived` is told about where it is, or the next one, and then its very row. */
+  constructor(api: Api, params: Params, seq: number, host: ViewHost, arrived: (row: number, isThere: boolean) => void) {
     this.#api = api;
     this.#params = params;
     this.#host = host;
@@ -229,7 +229,7 @@ export class FilteredView implements View {
     const row = this.rowOf(seq);
     const isKnown = this.#pages.row(row) !== undefined;
     if (isKnown) this.#wanted = null;
-    this.#arrived(row);
+    this.#arrived(row, isKnown);
   }
 
   async #scan(): Promise<void> {

@@ -32,6 +32,24 @@ it.each(CASES)("rows and lines are counted around folds %#", ({ closed }) => {
   });
 });
 
+it("ends of groups are hidden for good, beside each other, under a fold and behind one", () => {
+  const folds = new Folds();
+  folds.hide([0, 5, 6, 9, 20]);
+  folds.close([
+    { head: 4, end: 6 },
+    { head: 8, end: 12 },
+    { head: 19, end: 21 },
+  ]);
+  const lines = Array.from({ length: 30 }, (_, line) => line).filter((line) => ![5, 6, 9, 10, 11, 20].includes(line));
+  expect(30 - folds.hiddenLines).toBe(lines.length);
+  lines.forEach((line, row) => {
+    expect([folds.lineOf(row), folds.rowOf(line)]).toEqual([line, row]);
+  });
+  expect([folds.rowOf(6), folds.isClosed(4), folds.isClosed(5), folds.size]).toEqual([4, true, false, 3]);
+  folds.openAll();
+  expect(folds.hiddenLines).toBe(4);
+});
+
 it("a hidden line is at the row of its head, and can be brought out", () => {
   const folds = new Folds();
   folds.close([

@@ -1,15 +1,14 @@
 """The pages for people: the list of logs, one log, and the viewer they are shown with.
 
 Holds: a page holds no log and nothing secret, only where to ask for it; all its addresses are relative, so that it
-       works behind any proxy and under any prefix. The viewer is named by its content, and kept by browsers.
-Plan:  ``web/`` is built into ``_viewer``, a module for each page. Where that was not done, pages say how to do it, and
-       the API is served all the same.
+       works behind any proxy and under any prefix. Modules are named by their content, and kept by browsers.
+Plan:  ``web/`` is built into ``_viewer``: a module for each page, and one that the viewer loads when it wants it. Where
+       that was not done, pages say how to do it, and the API is served all the same.
 """
 
 from __future__ import annotations
 
 import gzip
-import hashlib
 import html
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -52,12 +51,12 @@ The API is served all the same: <a href="{up}{address}">{address}</a></p>
 
 
 class _Module:
-    """A built module, read once."""
+    """A built module, read once. Its name ends in a hash of its content."""
 
     def __init__(self, path: Path) -> None:
-        self.code = path.read_bytes() if path.is_file() else b""
+        self.code = path.read_bytes()
         self.compressed = gzip.compress(self.code, mtime=0)
-        self.name = f"{path.stem}-{hashlib.sha256(self.code).hexdigest()[:16]}"
+        self.name = path.stem
 
 
 def pages_router(gate: Gate, built: Path = BUILT) -> APIRouter:
@@ -77,10 +76,13 @@ class Pages:
 
     def __init__(self, built: Path = BUILT) -> None:
         """Read the modules."""
-        listing, viewer = _Module(built / "list.js"), _Module(built / "viewer.js")
-        self._list = listing
-        self._viewer = viewer
-        self._modules = {module.name: module for module in (listing, viewer) if module.code}
+        modules = [_Module(path) for path in sorted(built.glob("*-*.js"))]
+        self._modules = {module.name: module for module in modules}
+        self._list = self._entry("list")
+        self._viewer = self._entry("viewer")
+
+    def _entry(self, start: str) -> _Module | None:
+        return next((module for name, module in self._modules.items() if name.rpartition("-")[0] == start), None)
 
     async def list_page(self) -> Response:
         """Show which logs there are."""
@@ -98,6 +100,10 @@ class Pages:
 
     async def module(self, request: Request, name: str) -> Response:
         """Give a module, for as long as it is the same."""
+        if name == "viewer" and self._viewer is not None:
+            # The address for pages of others, which stays.
+            code = f'export * from "./{self._viewer.name}.js";\n'
+            return Response(code, media_type="text/javascript", headers={"Cache-Control": "no-cache"})
         module = self._modules.get(name)
         if module is None:
             raise Problem(404, "no-such-page", "The viewer has changed. Load the page again.")
@@ -107,9 +113,9 @@ class Pages:
         return Response(module.code, media_type="text/javascript", headers=_KEPT)
 
 
-def _page(title: str, up: str, module: _Module, body: str, address: str, *, path: str = "") -> Response:
+def _page(title: str, up: str, module: _Module | None, body: str, address: str, *, path: str = "") -> Response:
     shown = {"up": up, "address": html.escape(address), "path": html.escape(path)}
-    if module.code:
+    if module is not None:
         script = _SCRIPT.format(up=up, name=module.name)
         noscript = _NO_SCRIPT.format(address=html.escape(up + address))
         content = body.format(**shown, noscript=noscript)

@@ -421,6 +421,7 @@ def _group(group: Group, names: Sequence[str]) -> dict[str, Any]:
         "source": names[group.source],
         "collapsed": group.is_collapsed,
         "open": group.is_open,
+        "end_marked": group.has_end_mark,
         "begins": _shown_time(group.first_ns),
         "ends": _shown_time(group.last_ns),
         "errors": group.errors,
