@@ -1,15 +1,19 @@
 """Put runs and tasks into Airflow's database without running them: for measurements, and nothing else.
 
-Runs inside the environment that holds Airflow:
+Runs inside the environment that holds Airflow; a state ``running@EXECUTOR`` names who runs the task. Prints, for each
+running task, its id and its token of the Execution API as one line of JSON:
 
     .venv-airflow/bin/python bench/airflow_rows.py DAG RUN TASK STATE [TASK STATE …]
 """
 
 from __future__ import annotations
 
+import json
 import sys
+import uuid
 from datetime import datetime, timezone
 
+from airflow.executors.base_executor import BaseExecutor
 from airflow.models.dag import DagModel
 from airflow.models.dagbundle import DagBundleModel
 from airflow.models.dagrun import DagRun
@@ -50,9 +54,17 @@ def main() -> None:
                 log_template_id=session.scalar(select(func.max(LogTemplate.id))),
             )
         )
-        for task_id, state in zip(tasks[::2], tasks[1::2], strict=True):
+        tokens = {}
+        sign = BaseExecutor.jwt_generator.func(None)
+        for task_id, wanted in zip(tasks[::2], tasks[1::2], strict=True):
+            state, _, executor = wanted.partition("@")
+            number = uuid.uuid4()
+            tokens[task_id] = f"{number} {sign.generate({'sub': str(number)})}"
             session.execute(
                 insert(TaskInstance).values(
+                    id=number,
+                    executor=executor or None,
+                    pid=1,
                     dag_id=dag_id,
                     run_id=run_id,
                     task_id=task_id,
@@ -72,6 +84,7 @@ def main() -> None:
                     span_status="ended",
                 )
             )
+    print(json.dumps(tokens))
 
 
 if __name__ == "__main__":

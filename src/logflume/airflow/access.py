@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
 from fastapi import HTTPException
+from sqlalchemy.exc import DBAPIError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection  # noqa: TC002 - FastAPI looks at it when it runs
 
@@ -93,6 +94,9 @@ def caller_of(user: Any, token: str | None, dag_id: str, log_id: str) -> Airflow
             allowed = await run_in_threadpool(_may_read, now, dag_id)
         except HTTPException as error:
             raise Refused(error.status_code, "not-allowed", "Airflow does not let you in any more.") from None
+        except DBAPIError as error:
+            away = "Airflow's database does not answer, so nobody can say whether you may still read this log."
+            raise Refused(503, "database-away", away) from error
         except Exception as error:  # an expired or revoked token, in the words of any library
             raise not_signed_in("Your sign-in to Airflow has ended.") from error
         if not allowed:

@@ -8,13 +8,14 @@ Plan:  a first answer begins with what each place said; one that goes on has the
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from logflume._core import Messages
 from logflume.airflow.messages import iter_messages, iter_single, message_line
 from logflume.airflow.positions import FirstBytes, look_at
-from logflume.airflow.requests import close_with_request, wants_lines
+from logflume.airflow.requests import close_with_request, hand_over, wants_lines
 from logflume.cursor import Cursor
 from logflume.errors import BadCursor, LogflumeError
 from logflume.merge import How, iter_merged
@@ -22,10 +23,11 @@ from logflume.records import Output
 from logflume.seek import iter_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from logflume.abc import Found, Source
     from logflume.airflow.messages import Message
+    from logflume.airflow.requests import Closable
     from logflume.records import Gap
 
 POSITION = "logflume"
@@ -107,9 +109,11 @@ class Reply:
         """Return the lines that are wanted: all there are where they are written, else up to a line or a page's end."""
         if written:
             self.metadata["end_of_log"] = self._ended
-        elif self._page is not None:
+            rest = _Rest(self._blocks)
+            return () if hand_over(rest) else rest
+        if self._page is not None:
             return self._page
-        return self._blocks(whole=written or self._ended)
+        return self._blocks(whole=self._ended, opened=close_with_request)
 
     def _take_page(self, lines: int) -> None:
         """Read the first lines now, for their end is where the token goes on; nothing is kept if that is all."""
@@ -134,7 +138,7 @@ class Reply:
         self._page = page
         self.metadata = {"end_of_log": False, "log_pos": self._given + taken, POSITION: after.token()}
 
-    def _blocks(self, *, whole: bool) -> Iterator[bytes]:
+    def _blocks(self, *, whole: bool, opened: Callable[[Closable], None]) -> Iterator[bytes]:
         """Yield the lines as blocks of NDJSON; ``whole``: up to the end, a last line without its newline too."""
         sources, start = self._readable(whole=whole)
         if not sources:
@@ -143,7 +147,7 @@ class Reply:
         lines = 0
         try:
             with iter_merged(sources, _HOW, start=start, workers=0 if self._is_small() else None) as merged:
-                close_with_request(merged)
+                opened(merged)
                 for block in iter_lines(merged, _HOW, skip=self._skip):
                     yield convert(block)
                 lines = merged.stats()["lines_out"]
@@ -181,6 +185,35 @@ class Reply:
                 return max(0, merged.stats()["lines_out"] - self._skip)
         except LogflumeError:  # said when it is read
             return 0
+
+
+class _Rest:
+    """All lines of an answer, which are read in one thread and may be closed in another."""
+
+    def __init__(self, read: Callable[..., Iterator[bytes]]) -> None:
+        self._read = read
+        self._changing = threading.Lock()
+        self._merged: Closable | None = None
+        self._closed = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._read(whole=True, opened=self._opened)
+
+    def _opened(self, merged: Closable) -> None:
+        close_with_request(merged)
+        with self._changing:
+            self._merged = merged
+            closed = self._closed
+        if closed:
+            merged.close()
+
+    def close(self) -> None:
+        """End the reading soon."""
+        with self._changing:
+            self._closed = True
+            merged = self._merged
+        if merged is not None:
+            merged.close()
 
 
 def _cursor(asked: dict[str, Any]) -> Cursor | None:

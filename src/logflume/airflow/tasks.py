@@ -2,11 +2,13 @@
 
 Holds: no database session is open but while a row is read; what is kept of a row is what finding its log takes.
 Plan:  a log looks at its row again every ROW_S, and asks where it lies every PLACES_S: while it is followed, its task
-       ends, new files appear, and the log moves to the remote store.
+       ends, new files appear, and the log moves to the remote store. While the database is away, what was known of a
+       row holds on.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -19,11 +21,13 @@ from airflow.utils.log.log_reader import TaskLogReader
 from airflow.utils.session import create_session
 from airflow.utils.state import TaskInstanceState
 from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import joinedload
 
 from logflume.airflow.collect import collect
 from logflume.errors import LogNotFound
 from logflume.records import LogState, LogStatus
+from logflume.serve.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +40,11 @@ ROW_S = 2.0
 PLACES_S = 5.0
 """How often it is asked anew where a log lies."""
 
-_PARTS = 5
+AWAY_S = 5
+"""When to ask again while the database is away."""
+
+_said = logging.getLogger(__name__)
+
 _STATES = {
     TaskInstanceState.RUNNING: LogState.RUNNING,
     TaskInstanceState.DEFERRED: LogState.RUNNING,
@@ -48,6 +56,12 @@ _STATES = {
 def log_id_of(dag_id: str, run_id: str, task_id: str, map_index: int, try_number: int) -> str:
     """Name the log of a try."""
     return "/".join(quote(str(part), safe="") for part in (dag_id, run_id, task_id, map_index, try_number))
+
+
+def database_is_away() -> Problem:
+    """Return what is said to who asks meanwhile."""
+    detail = "Airflow's database does not answer. The log is still there: ask again in a while."
+    return Problem(503, "database-away", detail, headers={"Retry-After": str(AWAY_S)})
 
 
 class TaskCatalog:
@@ -63,6 +77,7 @@ class TaskCatalog:
 
         Raises:
             LogNotFound: the database has none of that name.
+            Problem: the database does not answer.
         """
         parts = [unquote(part) for part in log_id.split("/")]
         try:
@@ -94,13 +109,17 @@ class TaskLog:
 
         Raises:
             LogNotFound: there is none.
+            Problem: the database does not answer.
         """
         self.id = log_id
         self._key = key
         self._looking = threading.Lock()
         self._looked_s = self._asked_s = float("-inf")
         self._sources: list[Source] = []
-        self._row = self._look()
+        try:
+            self._row = self._look()
+        except DBAPIError as error:
+            raise database_is_away() from error
 
     def sources(self) -> list[Source]:
         """Return where it lies now."""
@@ -122,8 +141,13 @@ class TaskLog:
             return LogStatus(_STATES.get(state, LogState.ENDED), detail=str(state or ""))
 
     def _refresh(self) -> None:
-        if time.monotonic() - self._looked_s >= ROW_S:
+        if time.monotonic() - self._looked_s < ROW_S:
+            return
+        try:
             self._row = self._look()
+        except DBAPIError:
+            self._looked_s = time.monotonic()
+            _said.warning("the row of %s cannot be looked at; what was known of it holds on", self.id, exc_info=True)
 
     def _look(self) -> Any:  # noqa: ANN401 - Airflow's task instance
         """Read the row, with what is needed of it, and let the session go."""

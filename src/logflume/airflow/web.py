@@ -25,9 +25,10 @@ from airflow.api_fastapi.auth.tokens import get_signing_key
 from airflow.api_fastapi.core_api.security import DagAccessEntity, GetUserDep, requires_access_dag
 from airflow.configuration import conf
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
+from sqlalchemy.exc import DBAPIError
 
 from logflume.airflow.access import CALLER, AirflowGate, caller_of
-from logflume.airflow.tasks import TaskCatalog, latest_try, log_id_of
+from logflume.airflow.tasks import TaskCatalog, database_is_away, latest_try, log_id_of
 from logflume.serve.app import create_app
 from logflume.serve.guard import Guard
 from logflume.serve.pages import Pages
@@ -74,6 +75,7 @@ def create_web() -> ASGIApp:
         app.add_api_route(path, routes.data, methods=["GET", "HEAD"], dependencies=_MAY_READ)
     app.add_api_route("/{name}.js", routes.pages.module, response_class=Response)
     app.add_exception_handler(Problem, _on_problem)
+    app.add_exception_handler(DBAPIError, _on_database)
     return guard.wrap(app)
 
 
@@ -81,6 +83,11 @@ async def _on_problem(request: Request, error: Exception) -> Response:
     del request
     assert isinstance(error, Problem)  # noqa: S101 - registered for it
     return error.response()
+
+
+async def _on_database(request: Request, error: Exception) -> Response:
+    del request, error
+    return database_is_away().response()
 
 
 class _Routes:
