@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
+import logflume.airflow.requests
 from logflume.airflow.requests import NotesRequests
 
 if TYPE_CHECKING:
@@ -111,6 +113,18 @@ def test_a_second_log_of_one_answer_goes_through_the_route(logs: TaskLogs) -> No
 
     answer = Served(logs, both).client.get(LOG, headers={"Accept": NDJSON})
     assert answer.text.count('"event":"line 1"') == 2 * LINES.count(LINES[1])
+
+
+def test_more_answers_than_may_go_past_the_route_go_through_it(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is beyond the bound is read all the same, and a place is free again when an answer has ended."""
+    monkeypatch.setattr("logflume.airflow.requests._PAST_ROUTE", threading.BoundedSemaphore(1))
+    for _ in range(3):
+        served.through_route.clear()
+        assert served.lines() == LINES
+        assert "line 1" not in "".join(served.through_route)
+    assert logflume.airflow.requests._PAST_ROUTE.acquire(blocking=False)
+    assert served.lines() == LINES
+    assert "line 1" in "".join(served.through_route)
 
 
 def _written(stream: Any) -> Any:  # noqa: ANN401 - as above

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import re
+import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
 NDJSON = b"application/x-ndjson"
 
+MAX_PAST_ROUTE = 64
+"""Answers whose lines go past the route at once, each with a thread; those of further ones go through it."""
+
+_PAST_ROUTE = threading.BoundedSemaphore(MAX_PAST_ROUTE)
 _LOG = re.compile(r"/api/v2/dags/.+/logs/[0-9]+")
 _FINAL_LENGTH = {b"content-length", b"content-encoding"}
 
@@ -75,7 +80,7 @@ def hand_over(rest: Blocks) -> bool:
     Order, loss: those of the blocks. Memory: those that the pump holds (``logflume.serve.pump``).
     """
     served = _served.get()
-    if served is None or not served.takes_blocks or served.rest is not None:
+    if served is None or not served.takes_blocks or served.rest is not None or not _PAST_ROUTE.acquire(blocking=False):
         return False
     served.rest = rest
     return True
@@ -103,6 +108,8 @@ class NotesRequests:
             await self._app(scope, receive, _Sender(served, send) if served.is_for_log else send)
         finally:
             _served.reset(token)
+            if served.rest is not None:
+                _PAST_ROUTE.release()
             if served.opened:
                 await asyncio.shield(asyncio.to_thread(_close_all, served.opened))
 
