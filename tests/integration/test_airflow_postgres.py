@@ -61,6 +61,7 @@ def server(database: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iter
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database.url,
         "AIRFLOW__LOGFLUME__HEARTBEAT_S": "1",
         "AIRFLOW__LOGFLUME__MAX_READERS_PER_CALLER": str(READERS),
+        "AIRFLOW__CORE__PARALLELISM": "5",
         "MANY_LINES": str(MANY),
         "MANY_SEEN": str(home / "many_seen"),
     }
