@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bench.ab.server import WHO
 from bench.data import ROOT
 
 if TYPE_CHECKING:
@@ -27,11 +28,12 @@ HEAD = """\
 # Beside Airflow's own reader
 
 Made by `python -m bench.airflow_ab`; not edited by hand. It starts the same API server of Airflow 3.3.2 (SQLite, one
-worker) for each part, with Airflow's own reader (*stock*) and with logflume, on the same rows and files, which are in
-the page cache. The client writes the answer to memory, and looks at its lines afterwards. *Growth* is the most
-anonymous memory that the API server's processes had beyond what they had before; *temporary* the most bytes of
-temporary files that they had open, both looked at every 50 ms. *Late* lines come after one with a later time; *lost*
-ones are in the files and not in the answer. Each once, on an idle machine.
+worker) for each part, with Airflow's own reader (*stock*), with logflume, and with its handler but not its plugin
+(*handler*), on the same rows and files, which are in the page cache. The client writes the answer to memory, and
+looks at its lines afterwards. *Growth* is the most anonymous memory that the API server's processes had beyond what
+they had before; *temporary* the most bytes of temporary files that they had open, both looked at every 50 ms. *Late*
+lines come after one with a later time; *lost* ones are in the files and not in the answer. Each once, on an idle
+machine.
 """
 
 SEEDS = """
@@ -197,7 +199,7 @@ def text_of(record: Record) -> str:
 
 def _table(part: dict[str, dict[str, Any]]) -> Iterator[str]:
     labels = dict.fromkeys(label for each in part.values() for label in each["rows"])
-    rows = [(label, who, part[who]["rows"].get(label)) for label in labels for who in sorted(part, reverse=True)]
+    rows = [(label, who, part[who]["rows"].get(label)) for label in labels for who in _in_order(part)]
     by_row = [(label, who, figures) for label, who, figures in rows if figures]
     shown = [name for name in COLUMNS if any(name in figures for _, _, figures in by_row)]
     yield "| | | " + " | ".join(COLUMNS[name][0] for name in shown) + " |"
@@ -209,8 +211,12 @@ def _table(part: dict[str, dict[str, Any]]) -> Iterator[str]:
         yield f"| {label} | {who} | " + " | ".join(cells) + " |"
 
 
+def _in_order(part: dict[str, dict[str, Any]]) -> list[str]:
+    return [who for who in WHO if who in part]
+
+
 def _about(part: dict[str, dict[str, Any]]) -> Iterator[str]:
-    for who in sorted(part, reverse=True):
+    for who in _in_order(part):
         about = part[who]["about"]
         machine = f"{about['CPU']}, {about['memory']}, Linux {about['kernel']}"
         yield f"{who}: {about['date']}, commit {about['commit']}, {machine}.  "

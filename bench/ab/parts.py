@@ -94,7 +94,7 @@ def repeats(who: str) -> dict[str, Figures]:
 
 def poll(who: str) -> dict[str, Figures]:
     """Poll the JSON route with its token when nothing is new."""
-    rounds = 3 if who == "stock" else 50
+    rounds = 1 if who == "stock" else 50
     with _one_task(who, logs.TENTH.make(), "deferred") as server:
         headers = {"Accept": JSON}
         token = server.client.get(logs_of("log"), headers=headers, timeout=LIMIT_S).json()["continuation_token"]

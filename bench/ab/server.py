@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from tests.airflow_home import Airflow
 
 VENV = ROOT / ".venv-airflow"
-WHO = ("stock", "logflume")
+WHO = ("stock", "logflume", "handler")
+"""Airflow's own reader; logflume; and its handler without its plugin."""
+
 HOLDING, STREAMING = "holding_executor.HoldingExecutor", "holding_executor.StreamingExecutor"
 
 EXECUTORS = '''
@@ -71,7 +73,8 @@ def api_server(
         settings = {
             "AIRFLOW__CORE__EXECUTOR": f"LocalExecutor,{HOLDING},{STREAMING}",
             "HELD_LOG": str(held or ""),
-            **(LOGFLUME if who == "logflume" else {"PYTHONPATH": str(_no_plugin(Path(folder)))}),
+            **({} if who == "stock" else LOGFLUME),
+            **({} if who == "logflume" else {"PYTHONPATH": str(_no_plugin(Path(folder)))}),
         }
         with airflow(VENV, home, settings=settings, commands={"api-server": ["api-server"]}) as server:
             (home / "config" / "holding_executor.py").write_text(EXECUTORS)

@@ -16,7 +16,7 @@ from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-import logflume.airflow.requests
+import logflume.airflow.past_route
 from logflume.airflow.requests import NotesRequests
 
 if TYPE_CHECKING:
@@ -117,12 +117,12 @@ def test_a_second_log_of_one_answer_goes_through_the_route(logs: TaskLogs) -> No
 
 def test_more_answers_than_may_go_past_the_route_go_through_it(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is beyond the bound is read all the same, and a place is free again when an answer has ended."""
-    monkeypatch.setattr("logflume.airflow.requests._PAST_ROUTE", threading.BoundedSemaphore(1))
+    monkeypatch.setattr("logflume.airflow.past_route._PAST_ROUTE", threading.BoundedSemaphore(1))
     for _ in range(3):
         served.through_route.clear()
         assert served.lines() == LINES
         assert "line 1" not in "".join(served.through_route)
-    assert logflume.airflow.requests._PAST_ROUTE.acquire(blocking=False)
+    assert logflume.airflow.past_route._PAST_ROUTE.acquire(blocking=False)
     assert served.lines() == LINES
     assert "line 1" in "".join(served.through_route)
 
@@ -169,6 +169,93 @@ def test_a_source_that_breaks_is_told_after_the_lines(logs: TaskLogs, monkeypatc
     (last,) = served.lines()
     assert json.loads(last)["level"] == "warning"
     assert str(path) in json.loads(last)["event"]
+
+
+# The JSON route
+
+
+def gathered(logs: TaskLogs, **asked: Any) -> Callable[[Any], Response]:  # noqa: ANN401 - of a token
+    """Return what answers as Airflow's JSON route does, in the place of a stream."""
+
+    def answer(_: Any) -> Response:  # noqa: ANN401 - the stream that is not read
+        stream, found = logs.handler.read(logs.task("running"), 1, metadata=dict(asked))
+        content = [message.model_dump() for message in list(stream)]
+        text = json.dumps({"content": content, "continuation_token": found}, separators=(",", ":"))
+        return PlainTextResponse(text, media_type="application/json")
+
+    return answer
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have logs of a few kilobytes be large ones."""
+    monkeypatch.setattr("logflume.airflow.reply.COUNTED_BYTES", 1000)
+
+
+def as_json(served: Served, **headers: str) -> tuple[list[Any], Any]:
+    """Ask for JSON; return the messages and what a token is made of."""
+    answer = served.client.get(LOG, headers={"Accept": "application/json", **headers})
+    assert answer.status_code == 200
+    return answer.json()["content"], answer.json()["continuation_token"]
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+def test_messages_go_past_the_json_route(logs: TaskLogs, encoding: str) -> None:
+    """A large log's messages stand in the answer after the group of sources, and after a token alone."""
+    path = logs.write("attempt=1.log", "\n".join(LINES) + "\n")
+    lines = [json.loads(line) for line in LINES]
+    content, token = as_json(Served(logs, gathered(logs)), **{"Accept-Encoding": encoding})
+    assert content[2]["event"] == "::endgroup::"
+    assert content[3:] == lines
+    path.write_bytes(path.read_bytes() * 2 + b"half a line")
+    content, _ = as_json(Served(logs, gathered(logs, **token)), **{"Accept-Encoding": encoding})
+    assert content == lines
+
+
+@pytest.mark.usefixtures("small")
+def test_a_large_log_without_a_line_is_an_answer_all_the_same(logs: TaskLogs) -> None:
+    """Where nothing stands for the lines in the end, the list is whole."""
+    logs.write("attempt=1.log", "x" * 5000)
+    content, token = as_json(Served(logs, gathered(logs)))
+    assert [message["event"] for message in content][-1] == "::endgroup::"
+    content, _ = as_json(Served(logs, gathered(logs, **token)))
+    assert content == []
+
+
+def test_a_small_log_goes_through_the_json_route(logs: TaskLogs) -> None:
+    """What is small has its length told, as ever."""
+    logs.write("attempt=1.log", LINES[0] + "\n")
+    answer = Served(logs, gathered(logs)).client.get(LOG, headers={"Accept-Encoding": "identity"})
+    assert "content-length" in answer.headers
+    assert answer.json()["content"][-1] == json.loads(LINES[0])
+
+
+@pytest.mark.usefixtures("small")
+def test_an_error_of_the_route_is_its_answer(logs: TaskLogs) -> None:
+    """A route that fails after it has read says so, and no line follows."""
+    logs.write("attempt=1.log", "\n".join(LINES) + "\n")
+
+    def failing(stream: Any) -> Response:  # noqa: ANN401 - Airflow's
+        gathered(logs)(stream)
+        return PlainTextResponse("no", status_code=409)
+
+    answer = Served(logs, failing).client.get(LOG)
+    assert (answer.status_code, answer.text) == (409, "no")
+
+
+@pytest.mark.usefixtures("small")
+def test_an_answer_without_a_place_for_the_lines_is_an_error(logs: TaskLogs) -> None:
+    """A route that makes something else of the messages fails; it never leaves out the lines in silence."""
+    logs.write("attempt=1.log", "\n".join(LINES) + "\n")
+
+    def counting(_: Any) -> Response:  # noqa: ANN401 - Airflow's
+        stream, _found = logs.handler.read(logs.task(), 1, metadata={})
+        return PlainTextResponse(str(len(list(stream))))
+
+    served = Served(logs, counting)
+    with pytest.raises(RuntimeError, match="no place for the lines"):
+        served.client.get(LOG)
 
 
 def _descriptors() -> set[str]:

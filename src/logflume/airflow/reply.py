@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from logflume._core import Messages
 from logflume.airflow.messages import iter_messages, iter_single, message_line
 from logflume.airflow.positions import FirstBytes, look_at
-from logflume.airflow.requests import close_with_request, hand_over, wants_lines
+from logflume.airflow.requests import close_with_request, hand_over, stand_in_for, wants_lines
 from logflume.cursor import Cursor
 from logflume.errors import BadCursor, LogflumeError
 from logflume.merge import How, iter_merged
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from logflume.abc import Found, Source
     from logflume.airflow.messages import Message
-    from logflume.airflow.requests import Closable
+    from logflume.airflow.past_route import Closable
     from logflume.records import Gap
 
 POSITION = "logflume"
@@ -106,14 +106,19 @@ class Reply:
                 yield _warning(_told(look.gap))
 
     def _of_answer(self, *, written: bool) -> Iterable[bytes]:
-        """Return the lines that are wanted: all there are where they are written, else up to a line or a page's end."""
+        """Return the lines that are wanted: all there are where they are written, else up to a line or a page's end.
+
+        Many of them go past Airflow's route where that can be.
+        """
         if written:
             self.metadata["end_of_log"] = self._ended
-            rest = _Rest(self._blocks)
+            rest = _Rest(self._blocks, whole=True)
             return () if hand_over(rest) else rest
         if self._page is not None:
             return self._page
-        return self._blocks(whole=self._ended, opened=close_with_request)
+        rest = _Rest(self._blocks, whole=self._ended)
+        stand_in = None if self._is_small() else stand_in_for(rest)
+        return rest if stand_in is None else [stand_in]
 
     def _take_page(self, lines: int) -> None:
         """Read the first lines now, for their end is where the token goes on; nothing is kept if that is all."""
@@ -190,14 +195,15 @@ class Reply:
 class _Rest:
     """All lines of an answer, which are read in one thread and may be closed in another."""
 
-    def __init__(self, read: Callable[..., Iterator[bytes]]) -> None:
+    def __init__(self, read: Callable[..., Iterator[bytes]], *, whole: bool) -> None:
         self._read = read
+        self._whole = whole
         self._changing = threading.Lock()
         self._merged: Closable | None = None
         self._closed = False
 
     def __iter__(self) -> Iterator[bytes]:
-        return self._read(whole=True, opened=self._opened)
+        return self._read(whole=self._whole, opened=self._opened)
 
     def _opened(self, merged: Closable) -> None:
         close_with_request(merged)

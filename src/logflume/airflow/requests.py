@@ -1,10 +1,9 @@
-"""What a request tells those who read a log for it, and how the rest of an answer is sent beside Airflow's route.
+"""What a request tells those who read a log for it: in which form it is wanted, and when it is over.
 
-Holds: no right; it refuses nobody, and without it logs are read all the same. An answer is Airflow's until its route
-       has begun it and wants to end it: then, if the route's own log was handed over, its lines follow as blocks.
+Holds: no right; it refuses nobody, and without it logs are read all the same.
 Plan:  a context variable reaches from the request to the thread in which a log is read. What opens something notes it
-       there, and the middleware closes it at the end, however that comes about. Lines can be handed over only while an
-       answer of NDJSON that anything can be added to is under way, to a request for the log of a task.
+       there, and the middleware closes it at the end, however that comes about. What it hands over is sent past
+       Airflow's route (``past_route``).
 """
 
 from __future__ import annotations
@@ -12,39 +11,17 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import re
-import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
+
+from logflume.airflow.past_route import NDJSON, Handed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from logflume.airflow.past_route import Blocks, Closable
 
-NDJSON = b"application/x-ndjson"
-
-MAX_PAST_ROUTE = 64
-"""Answers whose lines go past the route at once, each with a thread; those of further ones go through it."""
-
-_PAST_ROUTE = threading.BoundedSemaphore(MAX_PAST_ROUTE)
 _LOG = re.compile(r"/api/v2/dags/.+/logs/[0-9]+")
-_FINAL_LENGTH = {b"content-length", b"content-encoding"}
-
-
-class Closable(Protocol):
-    """What can be closed from any thread."""
-
-    def close(self) -> None:
-        """Release everything."""
-        ...
-
-
-class Blocks(Closable, Protocol):
-    """Whole lines of NDJSON, until it is closed."""
-
-    def __iter__(self) -> Iterator[bytes]:
-        """Begin to read; once only."""
-        ...
 
 
 @dataclass(slots=True)
@@ -53,15 +30,12 @@ class _Served:
 
     Attributes:
         wants_lines: it is for NDJSON, and takes nothing else.
-        takes_blocks: its answer has begun, and more can be added to it.
-        rest: what is to be added.
+        handed: what goes past the route; None: the request is for something else than the log of a task.
     """
 
     wants_lines: bool
-    is_for_log: bool
+    handed: Handed | None
     opened: list[Closable] = field(default_factory=list)
-    takes_blocks: bool = False
-    rest: Blocks | None = None
 
 
 _served: contextvars.ContextVar[_Served | None] = contextvars.ContextVar("logflume_served", default=None)
@@ -75,15 +49,15 @@ def close_with_request(opened: Closable) -> None:
 
 
 def hand_over(rest: Blocks) -> bool:
-    """Have blocks sent, as they are, after what the route gives; False: they must go through the route.
-
-    Order, loss: those of the blocks. Memory: those that the pump holds (``logflume.serve.pump``).
-    """
+    """Have lines sent after what the route gives; False: they must go through it. See ``Handed.take_after``."""
     served = _served.get()
-    if served is None or not served.takes_blocks or served.rest is not None or not _PAST_ROUTE.acquire(blocking=False):
-        return False
-    served.rest = rest
-    return True
+    return served is not None and served.handed is not None and served.handed.take_after(rest)
+
+
+def stand_in_for(rest: Blocks) -> bytes | None:
+    """Have lines sent in the place of the one returned; None: they must go through the route. See ``Handed``."""
+    served = _served.get()
+    return None if served is None or served.handed is None else served.handed.take_in_place(rest)
 
 
 def wants_lines() -> bool:
@@ -102,53 +76,18 @@ class NotesRequests:
         """Serve, then close."""
         accepts = [value for name, value in scope.get("headers", ()) if name == b"accept"]
         wants_lines = accepts == [NDJSON]
-        served = _Served(wants_lines, wants_lines and _LOG.search(scope.get("path", "")) is not None)
+        is_for_log = scope.get("method") == "GET" and _LOG.search(scope.get("path", "")) is not None
+        handed = Handed(send, after=wants_lines) if is_for_log else None
+        served = _Served(wants_lines, handed)
         token = _served.set(served)
         try:
-            await self._app(scope, receive, _Sender(served, send) if served.is_for_log else send)
+            await self._app(scope, receive, handed or send)
         finally:
             _served.reset(token)
-            if served.rest is not None:
-                _PAST_ROUTE.release()
+            if handed is not None:
+                served.opened += handed.release()
             if served.opened:
                 await asyncio.shield(asyncio.to_thread(_close_all, served.opened))
-
-
-class _Sender:
-    """Passes an answer on; before its end, it sends what was handed over."""
-
-    def __init__(self, served: _Served, send: Send) -> None:
-        self._served = served
-        self._send = send
-
-    async def __call__(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self._served.takes_blocks = _can_grow(message)
-        elif self._served.rest is not None and not message.get("more_body", False):
-            if message.get("body"):
-                await self._send({**message, "more_body": True})
-            await self._send_rest(self._served.rest)
-            message = {"type": "http.response.body", "body": b""}
-        await self._send(message)
-
-    async def _send_rest(self, rest: Blocks) -> None:
-        # What moves blocks into an event loop is loaded where logs are read, not in every process of Airflow.
-        from logflume.serve.pump import Pump
-
-        async with Pump(lambda: rest) as blocks:
-            async for block in blocks:
-                if block:
-                    await self._send({"type": "http.response.body", "body": block, "more_body": True})
-
-
-def _can_grow(start: Message) -> bool:
-    """Tell whether an answer is NDJSON without an end that is known already."""
-    headers = {name.lower(): value for name, value in start.get("headers", ())}
-    kind = headers.get(b"content-type", b"").partition(b";")[0].strip()
-    return start["status"] == _OK and kind == NDJSON and not _FINAL_LENGTH & headers.keys()
-
-
-_OK = 200
 
 
 def _close_all(opened: list[Closable]) -> None:
