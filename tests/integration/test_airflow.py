@@ -355,23 +355,40 @@ def test_a_follow_ends_when_its_user_may_no_longer_read(server: Airflow) -> None
             denied.unlink()
 
 
-def test_airflows_pages_show_the_log_in_a_browser(server: Airflow, sample: str, require: Require) -> None:
-    """Airflow's own Logs tab and the tab of logflume both show the lines, in Chromium."""
+def test_what_cannot_be_shown_in_the_tab_says_why(server: Airflow, sample: str) -> None:
+    """A refusal of the page is a page that a browser shows in Airflow's frame."""
+    run = sample.rpartition("/")[2]
+    missing = server.client.get(f"/logflume/tasks/log_sample/{run}/none/-1")
+    with server.sign_in("guest") as guest:
+        refused = guest.get(f"/logflume/tasks/log_sample/{run}/chatty/-1")
+    for answer, status in ((missing, 404), (refused, 403)):
+        assert answer.status_code == status
+        assert "There is no log to be seen here: " in answer.text
+        assert "frame-ancestors 'self'" in answer.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize("dag", ["sample", "odd"])
+def test_airflows_pages_show_the_log_in_a_browser(server: Airflow, sample: str, require: Require, dag: str) -> None:
+    """Airflow's own Logs tab and the tab of logflume both show the lines, in Chromium, of a run of any name."""
     require("chromium")
     require("npm")
     from tests.browse import DEADLINE_MS, chromium
 
     base = str(server.client.base_url).rstrip("/")
     token = server.client.headers["Authorization"].split()[1]
-    run = sample.rpartition("/")[2]
+    odd = server.get(f"/dags/{quote(ODD_DAG)}/dagRuns")["dag_runs"][0]["dag_run_id"]
+    dag_id, run, task, text = {
+        "sample": ("log_sample", sample.rpartition("/")[2], "chatty", "of 300 was loaded"),
+        "odd": (quote(ODD_DAG), quote(odd, safe=""), quote(ODD_TASK), "hello odd names"),
+    }[dag]
     with chromium() as browser, browser.new_context(viewport=SCREEN) as context:
         context.add_cookies([{"name": "_token", "value": token, "url": base}])
         page = context.new_page()
-        page.goto(f"{base}/dags/log_sample/runs/{run}/tasks/chatty")
-        page.get_by_text("of 300 was loaded").first.wait_for(timeout=DEADLINE_MS)
+        page.goto(f"{base}/dags/{dag_id}/runs/{run}/tasks/{task}")
+        page.get_by_text(text).first.wait_for(timeout=DEADLINE_MS)
         page.get_by_text("Log (logflume)").first.click(timeout=DEADLINE_MS)
         viewer = page.frame_locator("iframe")
-        viewer.get_by_text("was loaded").first.wait_for(timeout=DEADLINE_MS)
+        viewer.get_by_text(text).first.wait_for(timeout=DEADLINE_MS)
 
 
 def test_the_live_task_ends(server: Airflow) -> None:

@@ -18,13 +18,16 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import html
 from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from airflow.api_fastapi.auth.tokens import get_signing_key
 from airflow.api_fastapi.core_api.security import DagAccessEntity, GetUserDep, requires_access_dag
 from airflow.configuration import conf
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
+from fastapi.exception_handlers import http_exception_handler
+from fastapi.responses import HTMLResponse
 from sqlalchemy.exc import DBAPIError
 
 from logflume.airflow.access import CALLER, AirflowGate, caller_of
@@ -48,6 +51,7 @@ _COUNTS = (
 )
 _MAY_READ = [Depends(requires_access_dag("GET", DagAccessEntity.TASK_LOGS))]
 _COOKIE = "_token"
+_PAGE = "/tasks/"
 
 
 class _AirflowGuard(Guard):
@@ -69,12 +73,13 @@ def create_web() -> ASGIApp:
     app = FastAPI(title="logflume", openapi_url=None, docs_url=None, redoc_url=None)
     routes = _Routes(engine, Pages())
     task = "{dag_id}/{run_id}/{task_id}/{map_index}"
-    app.add_api_route(f"/tasks/{task}", routes.page, dependencies=_MAY_READ)
+    app.add_api_route(f"{_PAGE}{task}", routes.page, dependencies=_MAY_READ)
     log = f"/api/v1/logs/{task}/{{try_number}}"
     for path in (log, f"{log}/{{rest:path}}"):
         app.add_api_route(path, routes.data, methods=["GET", "HEAD"], dependencies=_MAY_READ)
     app.add_api_route("/{name}.js", routes.pages.module, response_class=Response)
     app.add_exception_handler(Problem, _on_problem)
+    app.add_exception_handler(HTTPException, _on_refusal)
     app.add_exception_handler(DBAPIError, _on_database)
     return guard.wrap(app)
 
@@ -83,6 +88,16 @@ async def _on_problem(request: Request, error: Exception) -> Response:
     del request
     assert isinstance(error, Problem)  # noqa: S101 - registered for it
     return error.response()
+
+
+async def _on_refusal(request: Request, error: Exception) -> Response:
+    """Answer who asks for the page with a page: a browser shows nothing else in a frame."""
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for it
+    if not getattr(request.scope.get("route"), "path", "").startswith(_PAGE):
+        return await http_exception_handler(request, error)
+    text = html.escape(f"There is no log to be seen here: {error.detail}")
+    page = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>logflume</title><p>{text}</p></html>'
+    return HTMLResponse(page, error.status_code, error.headers)
 
 
 async def _on_database(request: Request, error: Exception) -> Response:
@@ -105,9 +120,14 @@ class _Routes:
     ) -> Response:
         """Show the log of a try; the latest one unless another is asked for."""
         index = _index(map_index)
-        number = number or latest_try(dag_id, run_id, task_id, index)
-        if number is None:
-            raise HTTPException(404, "There is no such task instance.")
+        if number is None or "%" in run_id:
+            latest = latest_try(dag_id, run_id, task_id, index)
+            if latest is None and "%" in run_id:  # Airflow's own pages encode such an id once too often
+                run_id = unquote(run_id)
+                latest = latest_try(dag_id, run_id, task_id, index)
+            if latest is None:
+                raise HTTPException(404, "there is no such task instance.")
+            number = number or latest
         title = f"{task_id} {run_id} {dag_id}"
         # The id's own percent signs are part of it, so they are encoded once more in an address.
         return self.pages.lone_page(title, "../" * 4, _address(dag_id, run_id, task_id, index, max(1, number)))
