@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 import os
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from airflow.utils.log.file_task_handler import StructuredLogMessage
 
 from logflume.abc import Found
 from logflume.airflow.requests import NotesRequests
+from logflume.airflow.settling import SETTLE_S
 from logflume.sources.streamed import StreamedSource
 
 if TYPE_CHECKING:
@@ -46,6 +48,20 @@ def test_the_metadata_of_an_ended_try_has_two_keys(logs: TaskLogs) -> None:
     logs.write("attempt=1.log", line(1, "a") + line(2, "b"))
     _, metadata = logs.read()
     assert metadata == {"end_of_log": True, "log_pos": 2}
+
+
+def test_what_is_written_after_the_end_is_read(logs: TaskLogs) -> None:
+    """A worker reports the end before the last lines: for a while, a token leads to them, and NDJSON ends as ever."""
+    logs.write("attempt=1.log", line(1, "a"))
+    now = datetime.now(tz=timezone.utc)
+    messages, token = logs.read(end_date=now)
+    assert messages[-1]["event"] == "a"
+    assert token["end_of_log"] is False
+    logs.write("attempt=1.log", line(2, "b"), append=True)
+    assert [message["event"] for message in logs.lines(end_date=now)][-2:] == ["a", "b"]
+    messages, token = logs.read(token, end_date=now - timedelta(seconds=SETTLE_S))
+    assert [message["event"] for message in messages] == ["b"]
+    assert token == {"end_of_log": True, "log_pos": 2}
 
 
 def test_an_older_try_has_ended_while_the_task_runs(logs: TaskLogs) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections import deque
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +31,7 @@ THREADS = 40
 READERS = 4
 ENDED = ("success", "failed")
 NDJSON = {"Accept": "application/x-ndjson", "Accept-Encoding": "identity"}
+JSON = {"Accept": "application/json"}
 SAMPLE, MANY_LINES = "/dags/log_sample/dagRuns/sample", "/dags/many_lines/dagRuns/many"
 OURS = "/logflume/api/v1/logs/many_lines/many/many/-1/1/stream"
 LIVE = "/logflume/api/v1/logs/live_sample/live/live/-1/1"
@@ -52,7 +54,7 @@ def database() -> Iterator[Postgres]:
 
 @pytest.fixture(scope="module")
 def server(database: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
-    """Give an Airflow whose sample DAG has run, and whose live one and many lines are running."""
+    """Give an Airflow whose sample DAG has run, and whose many lines are being printed."""
     if not (VENV / "bin" / "python").exists():
         message = f"there is no {VENV}: make airflow"
         pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
@@ -66,7 +68,7 @@ def server(database: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iter
         "MANY_SEEN": str(home / "many_seen"),
     }
     with airflow(VENV, home, settings=LOGFLUME | settings) as running:
-        for dag, run in (("many_lines", "many"), ("live_sample", "live"), ("log_sample", "sample")):
+        for dag, run in (("many_lines", "many"), ("log_sample", "sample")):
             running.trigger(dag, run)
         running.wait_for("end of the sample", lambda: running.state(SAMPLE) in ENDED)
         task = f"{MANY_LINES}/taskInstances/many"
@@ -123,12 +125,18 @@ def test_a_million_lines_are_all_there(server: Airflow) -> None:
     """When the task has ended, each of its lines is given once, in order, and the file's own bytes with it."""
     task = f"{MANY_LINES}/taskInstances/many"
     server.wait_for("end of the many lines", lambda: server.state(task) in ENDED)
+    (log,) = (server.home / "logs").glob("dag_id=many_lines/**/attempt=1.log")
+    # The worker writes what is still in the pipe after it has reported the end.
+    last = f"number {MANY - 1} of many".encode()
+    server.wait_for("last line", lambda: last in log.read_bytes()[-10_000:], DEADLINE_S)
     answer = server.client.get(log_path(MANY_LINES, "many"), headers=NDJSON, timeout=DEADLINE_S).content
     assert numbers([json.loads(line)["event"] for line in answer.removesuffix(b"\n").split(b"\n")]) == list(range(MANY))
-    (log,) = (server.home / "logs").glob("dag_id=many_lines/**/attempt=1.log")
     head, end, body = answer.partition(b'"event":"::endgroup::"}\n')
     assert (head.count(b"\n"), end != b"") == (2, True)
-    assert body == log.read_bytes()
+    written = log.read_bytes()
+    assert body == written[: len(body)]
+    messages = server.client.get(log_path(MANY_LINES, "many"), headers=JSON, timeout=DEADLINE_S).json()["content"]
+    assert numbers([message["event"] for message in messages]) == list(range(MANY))
 
 
 def test_readers_that_stall_hold_up_nobody(server: Airflow, database: Postgres) -> None:
@@ -169,10 +177,11 @@ def test_a_stream_outlives_the_database(server: Airflow, database: Postgres) -> 
 
 
 def test_a_follow_outlives_the_database(server: Airflow, database: Postgres) -> None:
-    """A follow goes on while the database is away, with what the task writes; and it ends when the task does."""
-    follow = {"follow": "true", "tail": "0"}
+    """A follow goes on while the database is away, with what the task writes, and ends when the task has."""
+    task = f"{server.trigger('live_sample', 'live')}/taskInstances/live"
+    server.wait_for("live task", lambda: server.state(task) == "running")
     lines = server.home / "live_lines"
-    with server.client.stream("GET", f"{LIVE}/stream", params=follow, timeout=DEADLINE_S) as answer:
+    with server.client.stream("GET", f"{LIVE}/stream", params={"follow": "true"}, timeout=DEADLINE_S) as answer:
         assert answer.status_code == 200
         told = answer.iter_lines()
         database.stop()
@@ -182,6 +191,10 @@ def test_a_follow_outlives_the_database(server: Airflow, database: Postgres) -> 
             assert any("written without a database" in line for line in told)
         finally:
             database.start()
+        with lines.open("a") as file:
+            file.write("last words\nend\n")
+        assert any("last words" in line for line in told)
+        deque(told, maxlen=0)
     wait_until_it_is_back(server)
 
 

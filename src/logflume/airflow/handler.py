@@ -41,10 +41,13 @@ class TaskLogHandler(FileTaskHandler):  # type: ignore[misc] # untyped where Air
         # Airflow loads its logging configuration in every process; few of them read logs.
         from logflume.airflow.collect import collect
         from logflume.airflow.reply import Reply
+        from logflume.airflow.settling import has_settled
 
         path = self._render_filename(ti, try_number)
         found = collect(ti, try_number, path, self.local_base)
-        ended = ti.try_number != try_number or ti.state not in _RUNNING
+        is_older = ti.try_number != try_number
+        over = is_older or ti.state not in _RUNNING
+        ended = is_older or (over and has_settled(ti))
         page_lines = conf.getint("logflume", "json_page_lines", fallback=0)
-        reply = Reply(found, metadata or {}, ended=ended, page_lines=page_lines)
+        reply = Reply(found, metadata or {}, over=over, ended=ended, page_lines=page_lines)
         return reply.messages(), reply.metadata

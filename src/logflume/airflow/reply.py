@@ -46,16 +46,18 @@ _HOW = How(max_record_bytes=MAX_RECORD_BYTES)
 class Reply:
     """What Airflow gets for one request."""
 
-    def __init__(self, found: Found, asked: dict[str, Any], *, ended: bool, page_lines: int = 0) -> None:
+    def __init__(self, found: Found, asked: dict[str, Any], *, over: bool, ended: bool, page_lines: int = 0) -> None:
         """Look where everything ends now.
 
         Args:
             found: what the places said, and the sources.
             asked: Airflow's metadata: of the token that it was sent, or of a first request.
-            ended: nobody writes to this try's log any more.
+            over: this try does not run any more.
+            ended: nobody writes to its log any more.
             page_lines: an answer of messages ends after so many lines, and its token goes on there; 0: it does not.
         """
         self._found = found
+        self._over = over
         self._ended = ended
         self._goes_on = POSITION in asked or "log_pos" in asked
         start = _cursor(asked)
@@ -111,7 +113,7 @@ class Reply:
         Many of them go past Airflow's route where that can be.
         """
         if written:
-            self.metadata["end_of_log"] = self._ended
+            self.metadata["end_of_log"] = self._over  # else the route reads it again, and gives it twice
             rest = _Rest(self._blocks, whole=True)
             return () if hand_over(rest) else rest
         if self._page is not None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
@@ -25,6 +26,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import joinedload
 
 from logflume.airflow.collect import collect
+from logflume.airflow.settling import has_settled
 from logflume.errors import LogNotFound
 from logflume.records import LogState, LogStatus
 from logflume.serve.problems import Problem
@@ -138,7 +140,9 @@ class TaskLog:
             state = self._row.state
             if self._row.try_number != self._key[4]:
                 return LogStatus(LogState.ENDED)
-            return LogStatus(_STATES.get(state, LogState.ENDED), detail=str(state or ""))
+            status = LogStatus(_STATES.get(state, LogState.ENDED), detail=str(state or ""))
+            # Who follows is given what comes after the end, too.
+            return status if has_settled(self._row) else replace(status, state=LogState.RUNNING)
 
     def _refresh(self) -> None:
         if time.monotonic() - self._looked_s < ROW_S:
