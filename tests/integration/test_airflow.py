@@ -401,11 +401,14 @@ def test_airflows_pages_show_the_log_in_a_browser(server: Airflow, sample: str, 
 
 
 def test_the_live_task_ends(server: Airflow) -> None:
-    """When a task has ended, polls with the last token lead to its last words, and end too."""
+    """When a task has ended, polls with the last token lead to its last words, and end too; so does a follow."""
     path = log_path("/dags/live_sample/dagRuns/live", "live")
     _, token = as_json(server.client, path)
-    with (server.home / "live_lines").open("a") as file:
-        file.write("last words\nend\n")
+    with server.client.stream("GET", f"{LIVE}/stream", params={"follow": "true"}, timeout=DEADLINE_S) as answer:
+        assert answer.status_code == 200
+        with (server.home / "live_lines").open("a") as file:
+            file.write("last words\nend\n")
+        assert sum('"last words"' in line for line in answer.iter_lines()) == 1
     server.wait_for("end", lambda: server.state("/dags/live_sample/dagRuns/live/taskInstances/live") in ENDED)
     seen = []
     deadline_s = time.monotonic() + DEADLINE_S
