@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import threading
@@ -256,6 +257,34 @@ def test_an_answer_without_a_place_for_the_lines_is_an_error(logs: TaskLogs) -> 
     served = Served(logs, counting)
     with pytest.raises(RuntimeError, match="no place for the lines"):
         served.client.get(LOG)
+
+
+@pytest.mark.usefixtures("small")
+def test_who_leaves_the_json_route_ends_its_work(logs: TaskLogs) -> None:
+    """When the other side is gone, no more lines are read, though nothing that is sent says so."""
+    path = logs.write("attempt=1.log", "\n".join(LINES * 50) + "\n")
+    app = NotesRequests(Starlette(routes=[Route("/{path:path}", lambda _: gathered(logs)(None))]))
+    sent: list[int] = []
+    scope = {"type": "http", "method": "GET", "path": LOG, "headers": [], "query_string": b"", "root_path": ""}
+
+    async def leave() -> None:
+        gone = asyncio.Event()
+
+        async def receive() -> Any:  # noqa: ANN401 - ASGI
+            await gone.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:  # noqa: ANN401 - ASGI
+            sent.append(len(message.get("body", b"")))
+            if sum(sent) > 200_000:
+                gone.set()
+            await asyncio.sleep(0)
+
+        await app(scope, receive, send)
+
+    asyncio.run(leave())
+    assert sum(sent) < path.stat().st_size // 2
+    assert str(path) not in _descriptors()
 
 
 def _descriptors() -> set[str]:

@@ -9,6 +9,7 @@ Plan:  NDJSON: the route writes the first messages; when it wants to end the ans
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 import threading
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from starlette.types import Message, Send
+    from starlette.types import Message, Receive, Send
 
 MAX_PAST_ROUTE = 64
 """Answers whose lines go past the route at once, each with a thread; those of further ones go through it."""
@@ -51,8 +52,9 @@ class Handed:
     gives beside the lines.
     """
 
-    def __init__(self, send: Send, *, after: bool) -> None:
+    def __init__(self, receive: Receive, send: Send, *, after: bool) -> None:
         """Take nothing yet; ``after``: NDJSON is wanted, and nothing else."""
+        self._receive = receive
         self._send = send
         self._after = after
         self._begun = False
@@ -120,7 +122,7 @@ class Handed:
         headers = [(name, value) for name, value in start["headers"] if name.lower() != b"content-length"]
         await self._send({**start, "headers": headers})
         await self._send_body(before.removesuffix(b","))
-        await self._send_rest(_Items(rest, begun=before.endswith(b",")))
+        await self._send_while_wanted(_Items(rest, begun=before.endswith(b",")))
         await self._send({"type": "http.response.body", "body": after})
 
     def _around(self, body: bytes) -> tuple[bytes, bytes]:
@@ -133,6 +135,19 @@ class Handed:
         if len(parts) != 2:  # noqa: PLR2004 - before and after it
             raise RuntimeError("Airflow's answer has no place for the lines of the log")
         return parts[0], parts[1]
+
+    async def _send_while_wanted(self, rest: Blocks) -> None:
+        """Send until the other side leaves, for which the JSON route, unlike that of NDJSON, does not look."""
+        sending = asyncio.ensure_future(self._send_rest(rest))
+        leaving = asyncio.ensure_future(_disconnect(self._receive))
+        try:
+            await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if sending.done():
+                sending.result()
+        finally:
+            sending.cancel()
+            leaving.cancel()
+            await asyncio.wait({sending, leaving})
 
     async def _send_rest(self, rest: Blocks) -> None:
         # What moves blocks into an event loop is loaded where logs are read, not in every process of Airflow.
@@ -163,6 +178,11 @@ class _Items:
 
     def close(self) -> None:
         self._rest.close()
+
+
+async def _disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def _can_grow(start: Message) -> bool:

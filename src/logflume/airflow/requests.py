@@ -77,7 +77,7 @@ class NotesRequests:
         accepts = [value for name, value in scope.get("headers", ()) if name == b"accept"]
         wants_lines = accepts == [NDJSON]
         is_for_log = scope.get("method") == "GET" and _LOG.search(scope.get("path", "")) is not None
-        handed = Handed(send, after=wants_lines) if is_for_log else None
+        handed = Handed(receive, send, after=wants_lines) if is_for_log else None
         served = _Served(wants_lines, handed)
         token = _served.set(served)
         try:
