@@ -65,7 +65,8 @@ def sample(server: Airflow) -> str:
 def logs_are_whole(server: Airflow, run: str) -> bool:
     """Tell whether no log of a run is expected to grow: for some seconds after its end, one is."""
     return all(
-        as_json(server.client, log_path(run, task["task_id"]), map_index=task["map_index"])[1] is None
+        as_json(server.client, log_path(run, task["task_id"], task["try_number"]), map_index=task["map_index"])[1]
+        is None
         for task in server.get(f"{run}/taskInstances")["task_instances"]
     )
 

@@ -86,4 +86,5 @@ def test_the_api_server_answers_as_it_did(venv: Path, tmp_path: Path) -> None:
         answer = server.client.get(LOG, headers={"Accept": "application/json"}).json()
         assert [message["event"] for message in answer["content"]] == told
         assert [each["name"] for each in server.get("/plugins")["plugins"] if "logflume" in each["name"]] == []
-        assert server.client.get("/logflume/tasks/left/run/task/-1").status_code != 200
+        nowhere, ours = (server.client.get(f"/{path}/tasks/left/run/task/-1") for path in ("nowhere", "logflume"))
+        assert (ours.status_code, ours.text) == (nowhere.status_code, nowhere.text)
