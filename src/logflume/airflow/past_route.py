@@ -10,6 +10,7 @@ Plan:  NDJSON: the route writes the first messages; when it wants to end the ans
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 import secrets
 import threading
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 MAX_PAST_ROUTE = 64
 """Answers whose lines go past the route at once, each with a thread; those of further ones go through it."""
+
+PIECE_BLOCKS = 4
+"""Blocks that are sent as one: to hand each over costs a quarter of the time that merging takes."""
 
 NDJSON = b"application/x-ndjson"
 
@@ -153,13 +157,29 @@ class Handed:
         # What moves blocks into an event loop is loaded where logs are read, not in every process of Airflow.
         from logflume.serve.pump import Pump
 
-        async with Pump(lambda: rest) as blocks:
-            async for block in blocks:
-                await self._send_body(block)
+        async with Pump(lambda: _Pieces(rest)) as pieces:
+            async for piece in pieces:
+                await self._send_body(piece)
 
     async def _send_body(self, body: bytes) -> None:
         if body:
             await self._send({"type": "http.response.body", "body": body, "more_body": True})
+
+
+class _Pieces:
+    """Blocks joined to larger ones; the first as it is, at once."""
+
+    def __init__(self, rest: Blocks) -> None:
+        self._rest = rest
+
+    def __iter__(self) -> Iterator[bytes]:
+        blocks = iter(self._rest)
+        yield from itertools.islice(blocks, 1)
+        while several := list(itertools.islice(blocks, PIECE_BLOCKS)):
+            yield b"".join(several)
+
+    def close(self) -> None:
+        self._rest.close()
 
 
 class _Items:
