@@ -30,10 +30,11 @@ HEAD = """\
 Made by `python -m bench.airflow_ab`; not edited by hand. It starts the same API server of Airflow 3.3.2 (SQLite, one
 worker) for each part, with Airflow's own reader (*stock*), with logflume, and with its handler but not its plugin
 (*handler*), on the same rows and files, which are in the page cache. The client writes the answer to memory, and
-looks at its lines afterwards. *Growth* is the most anonymous memory that the API server's processes had beyond what
-they had before; *temporary* the most bytes of temporary files that they had open, both looked at every 50 ms. *Late*
-lines come after one with a later time; *lost* ones are in the files and not in the answer. Each once, on a machine
-where compilers ran now and then: look at the CPU time of the API server beside elapsed.
+looks at its lines afterwards. *First byte* is the first of a line of the log, after what is said about it. *Growth*
+is the most anonymous memory that the API server's processes had beyond what they had before; *temporary* the most
+bytes of temporary files that they had open, both looked at every 50 ms. *Late* lines come after one with a later
+time; *lost* ones are in the files and not in the answer. Each once, on a machine where compilers ran now and then:
+look at the CPU time of the API server beside elapsed.
 """
 
 SEEDS = """

@@ -203,7 +203,8 @@ def read(
             try:
                 with _answer(server, task, accept, encoding=encoding) as answer:
                     while piece := answer.read1(PIECE_BYTES):
-                        first_s = first_s or time.perf_counter() - began_s
+                        if not first_s and (encoding != "identity" or b'"timestamp":"' in piece):
+                            first_s = time.perf_counter() - began_s
                         n_bytes += len(piece)
                         file.write(piece)
             except TimeoutError:
