@@ -140,11 +140,13 @@ def test_a_million_lines_are_all_there(server: Airflow) -> None:
 
 def test_readers_that_stall_hold_up_nobody(server: Airflow, database: Postgres) -> None:
     """More stalled readers than Airflow has threads keep none of those and no session; one too many is refused."""
+    stalled = []  # what is not kept hangs up
     with ExitStack() as stack:
         for path in [log_path(MANY_LINES, "many")] * (THREADS + 5) + [OURS] * READERS:
             answer = stack.enter_context(server.client.stream("GET", path, headers=NDJSON, timeout=DEADLINE_S))
             assert answer.status_code == 200
-            next(answer.iter_raw())
+            stalled.append(answer.iter_raw())
+            next(stalled[-1])
         refused = server.client.get(OURS)
         assert refused.status_code == 429
         assert int(refused.headers["retry-after"]) > 0
