@@ -240,7 +240,7 @@ def test_a_token_of_airflows_own_handler_goes_on_after_its_lines(logs: TaskLogs)
 def test_a_damaged_token_begins_anew(logs: TaskLogs) -> None:
     """Whatever stands in our part of a token, the log is shown."""
     logs.write("attempt=1.log", line(1, "a"))
-    messages, _ = logs.read({"logflume": "1.bm90aGluZw.", "log_pos": 0}, state="running")
+    messages, _ = logs.read({"logflume": "2.bm90aGluZw.", "log_pos": 0}, state="running")
     assert [message["event"] for message in messages] == ["a"]
 
 

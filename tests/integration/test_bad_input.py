@@ -378,7 +378,7 @@ def test_forged_cursor(server: Server, told: Told) -> None:
     token = cursor(server)
     middle = len(token) // 2
     changed = token[:middle] + ("A" if token[middle] != "A" else "B") + token[middle + 1 :]
-    for text in (changed, token + "x", "1.e30.x", "x"):
+    for text in (changed, token + "x", "2.e30.x", "1.W10.x", "x"):
         check(asked(server, f"{LONG}/stream?after={text}"), told)
 
 

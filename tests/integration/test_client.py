@@ -349,7 +349,7 @@ def test_errors_are_those_of_the_tree(server: Server) -> None:
         with pytest.raises(LogNotFound) as missing:
             next(client.stream("lonk.log"))
         assert missing.value.near == ("long.log",)
-        for wrong in ({"regex": "a(b"}, {"after": "1.x.y"}, {"source": "nobody"}, {"time_format": "%Q"}):
+        for wrong in ({"regex": "a(b"}, {"after": "2.x.y"}, {"source": "nobody"}, {"time_format": "%Q"}):
             with pytest.raises(UsageError):
                 next(client.stream("long.log", **wrong))  # type: ignore[arg-type]  # of several types
         stream = client.stream("long.log")
