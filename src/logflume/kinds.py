@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
+from logflume.boundedfile import read_bounded
 from logflume.sizes import parse_size
 
 T = TypeVar("T")
@@ -298,10 +299,7 @@ class Secret:
 
 def _read_secret(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_SECRET_BYTES + 1)
+        data = read_bounded(path, MAX_SECRET_BYTES)
     except OSError as error:
         raise ValueError(f"a secret in {path}, which cannot be read: {error.strerror}") from None
-    if len(data) > MAX_SECRET_BYTES:
-        raise ValueError(f"a secret in {path}, of at most {MAX_SECRET_BYTES} bytes")
     return data.decode("utf-8", "replace").rstrip("\r\n")

@@ -400,6 +400,16 @@ class _Input:
         merger.finish(self.number)
 
     @property
+    def is_open(self) -> bool:
+        """Whether it could be opened."""
+        return self._reader is not None
+
+    @property
+    def broke(self) -> Gap | None:
+        """Why it ended while it was read, if it did."""
+        return self._failure if self.is_open else None
+
+    @property
     def gaps(self) -> list[Gap]:
         """What is missing of it so far."""
         found = list(self._reader.gaps) if self._reader is not None else []

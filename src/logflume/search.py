@@ -89,6 +89,11 @@ class Search(Closing):
         """What was missing so far."""
         return self._merged.gaps
 
+    @property
+    def fault(self) -> Gap | None:
+        """What broke, when nothing could be searched to its end."""
+        return self._merged.fault
+
     def stats(self) -> Stats:
         """Return counts of what was searched so far."""
         return self._merged.stats()

@@ -16,6 +16,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from logflume.boundedfile import read_bounded
 from logflume.errors import UsageError
 
 if sys.version_info >= (3, 11):
@@ -95,12 +96,9 @@ def read_toml(path: Path) -> dict[str, object]:
     """
     where = str(path)
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
+        data = read_bounded(path, MAX_FILE_BYTES)
     except OSError as error:
         raise BadSetting(where, where, f"cannot be read: {error.strerror}") from None
-    if len(data) > MAX_FILE_BYTES:
-        raise BadSetting(where, where, f"expected at most {MAX_FILE_BYTES} bytes")
     try:
         return tomllib.loads(data.decode())
     except UnicodeDecodeError as error:

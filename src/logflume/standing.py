@@ -32,6 +32,16 @@ class Input(Protocol):
         """What was missing in it so far."""
         ...
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it could be opened."""
+        ...
+
+    @property
+    def broke(self) -> Gap | None:
+        """Why it ended while it was read, if it did."""
+        ...
+
     def mark_at(self, offset: int, floor_ns: int) -> Mark:
         """Name a place in it, for a cursor."""
         ...
@@ -48,6 +58,13 @@ class Standing(Closing):
     def gaps(self) -> list[Gap]:
         """What has been found missing so far, source by source."""
         return [gap for entry in self._inputs for gap in entry.gaps]
+
+    @property
+    def fault(self) -> Gap | None:
+        """What broke while it was read, when so did all others that could be opened: this is no end of the log."""
+        opened = [entry for entry in self._inputs if entry.is_open]
+        broke = [entry.broke for entry in opened if entry.broke is not None]
+        return broke[0] if broke and len(broke) == len(opened) else None
 
     def stats(self) -> _core.Stats:
         """Return counts of records, lines, bytes, late ones, duplicates … so far, in all and by source."""

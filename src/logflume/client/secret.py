@@ -9,6 +9,7 @@ import os
 import re
 from pathlib import Path
 
+from logflume.boundedfile import read_bounded
 from logflume.errors import UsageError
 
 VARIABLE = "LOGFLUME_TOKEN"
@@ -58,12 +59,9 @@ class Token:
 
 def _read(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
+        data = read_bounded(path, MAX_FILE_BYTES)
     except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from None
-    if len(data) > MAX_FILE_BYTES:
-        raise UsageError(f"{path}: expected a token, and this has more than {MAX_FILE_BYTES} bytes")
+        raise UsageError(f"{path}: expected a file with a token: {error.strerror}") from None
     return _checked(data.decode("latin-1").strip(), str(path))
 
 

@@ -14,6 +14,7 @@ from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from logflume.cursor import Cursor
 from logflume.records import Output
 from logflume.serve import described, problems
+from logflume.serve.accepting import weighted
 from logflume.serve.asked import LogId, guard_of, held, shelf_of
 from logflume.serve.limits import Use
 from logflume.serve.live import Live
@@ -26,11 +27,14 @@ from logflume.serve.raw import raw
 from logflume.serve.reading import Media, Reading, Wanted
 from logflume.serve.searching import MAX_HITS, MAX_SEARCH_S, Searching, Sought
 from logflume.serve.streams import Form, StreamResponse, encoding_for, pumped
+from logflume.serve.walk import Walk
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from logflume.abc import Log
     from logflume.serve.guard import Guard
+    from logflume.serve.query import Filters
     from logflume.serve.shelf import Shelf
 
 DEFAULT_PAGE = 1000
@@ -189,19 +193,11 @@ def search(  # noqa: PLR0917 - called by name
     `{"seq", "rows"}` is a hit: the ordinal of its first line, and its lines. `{"progress": {"hits", "seq", "bytes"}}`
     comes now and then; `{"done": {"hits", "whole", "seq", "after", …}}` at the end. Leave, and the search stops.
     """
-    shelf = shelf_of(request)
-    log = shelf.find(log_id)
+    log = shelf_of(request).find(log_id)
     sought = Sought(
-        log_id=log.id,
-        sources=log.sources(),
-        hidden=filters.hidden(log),
-        how=filters.how(Output.NDJSON),
-        start=Cursor.from_token(after, key=shelf.key, log_id=log.id) if after else None,
-        line=seq if after else 0,
+        walk=_walk(request, log, filters, Output.NDJSON, after, seq),
         max_hits=limit,
         max_s=seconds,
-        budget=guard_of(request).limits.new_budget(),
-        key=shelf.key,
         count=guard_of(request).metrics.new_reading().update,
     )
     is_head = request.method == "HEAD"
@@ -225,36 +221,33 @@ def pages(  # noqa: PLR0917 - called by name
     {"rows", "seq"}}` comes now and then; `{"done": {"rows", "seq", "whole", "after"}}` at the end. When the log has
     grown, go on with `after`, `seq` and `row`. Leave, and the counting stops.
     """
-    shelf = shelf_of(request)
-    log = shelf.find(log_id)
-    paged = Paged(
-        log_id=log.id,
-        sources=log.sources(),
-        hidden=filters.hidden(log),
-        how=filters.how(Output.TEXT),
-        start=Cursor.from_token(after, key=shelf.key, log_id=log.id) if after else None,
-        line=seq if after else 0,
-        row=row if after else 0,
-        every=every,
-        budget=guard_of(request).limits.new_budget(),
-        key=shelf.key,
-    )
+    log = shelf_of(request).find(log_id)
+    paged = Paged(walk=_walk(request, log, filters, Output.TEXT, after, seq), row=row if after else 0, every=every)
     form = Form(media=Media.NDJSON, encoding=_encoding(request), live=True, head_only=request.method == "HEAD")
     counting = held(request, Use.SEARCH, lambda: pumped(lambda: Paging(paged), form))
     return StreamResponse(counting, form, stop=guard_of(request).drain.answers)
 
 
+def _walk(  # noqa: PLR0917 - what a question has
+    request: Request, log: Log, filters: Filters, output: Output, after: str | None, line: int
+) -> Walk:
+    key = shelf_of(request).key
+    return Walk(
+        log_id=log.id,
+        sources=log.sources(),
+        hidden=filters.hidden(log),
+        how=filters.how(output),
+        start=Cursor.from_token(after, key=key, log_id=log.id) if after else None,
+        line=line if after else 0,
+        budget=guard_of(request).limits.new_budget(),
+        key=key,
+    )
+
+
 def _media(request: Request) -> Media:
     """Choose the form (RFC 9110, 12.5.1): the first of those with the highest weight."""
-    weights: list[tuple[float, Media]] = []
-    for part in request.headers.get("accept", "*/*").split(","):
-        name, *parameters = (text.strip().lower() for text in part.split(";"))
-        weight = next((text[2:] for text in parameters if text.startswith("q=")), "1")
-        try:
-            weights += [(float(weight), media) for media in _named(name)]
-        except ValueError:
-            continue
-    weights = [(weight, media) for weight, media in weights if weight > 0]
+    accepted = weighted(request.headers.get("accept", "*/*"))
+    weights = [(weight, media) for name, weight in accepted for media in _named(name) if weight > 0]
     if not weights:
         forms = ", ".join(media.value for media in Media)
         raise Problem(406, "not-acceptable", f"A log is given as one of: {forms}.")

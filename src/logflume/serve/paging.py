@@ -15,15 +15,13 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from logflume.errors import SourceFailed
 from logflume.merge import Merged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-    from logflume.abc import Source
-    from logflume.cursor import Cursor
-    from logflume.merge import How
-    from logflume.serve.limits import SearchBudget
+    from logflume.serve.walk import Walk
 
 MAX_PAGING_S = 60.0
 """How long one answer counts."""
@@ -41,28 +39,14 @@ class Paged:
     """What is counted.
 
     Attributes:
-        log_id: of the log.
-        sources: all of the log.
-        hidden: numbers of those whose rows do not count.
-        how: with the filter.
-        start: where to begin.
-        line: the number of the line there.
+        walk: where, and what passes.
         row: how many rows are before it.
         every: rows on a page.
-        budget: end when it is spent.
-        key: signs cursors.
     """
 
-    log_id: str
-    sources: Sequence[Source]
-    hidden: Sequence[int]
-    how: How
-    start: Cursor | None
-    line: int
+    walk: Walk
     row: int
     every: int
-    budget: SearchBudget
-    key: bytes
 
 
 class Paging:
@@ -79,15 +63,20 @@ class Paging:
         """
         self._paged = paged
         self._rows = paged.row
-        self._seen = paged.line - 1  # the last line that was counted
+        walk = paged.walk
+        self._seen = walk.line - 1  # the last line that was counted
         self._end_s = time.monotonic() + MAX_PAGING_S
         self._tell_s = time.monotonic() + FIRST_S
         self._merged = Merged(
-            paged.sources, paged.how, start=paged.start, block_bytes=_BLOCK_BYTES, numbers=True, hidden=paged.hidden
+            walk.sources, walk.how, start=walk.start, block_bytes=_BLOCK_BYTES, numbers=True, hidden=walk.hidden
         )
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield lines as pages begin."""
+        """Yield lines as pages begin.
+
+        Raises:
+            SourceFailed: what was counted broke, and nothing is left.
+        """
         begun: list[bytes] = []
         while (block := self._merged.read_some()) is not None:
             if block:
@@ -100,13 +89,16 @@ class Paging:
             if now_s >= self._end_s or self._is_spent():
                 break
         else:
+            if self._merged.fault is not None:
+                yield b"".join(begun)
+                raise SourceFailed(self._merged.fault)
             yield b"".join([*begun, self._done(whole=True)])
             return
         yield b"".join([*begun, self._done(whole=False)])
 
     def _pages(self) -> Iterator[bytes]:
         """Count the rows of a block; yield the pages that begin in it."""
-        every, base = self._paged.every, self._paged.line
+        every, base = self._paged.every, self._paged.walk.line
         for line, _, _, _, lines, _ in self._merged.take_told():
             first = max(base + line, self._seen + 1)
             last = base + line + (lines or 1) - 1
@@ -120,15 +112,15 @@ class Paging:
 
     @property
     def _seq(self) -> int:
-        return self._paged.line + self._merged.lines
+        return self._paged.walk.line + self._merged.lines
 
     def _is_spent(self) -> bool:
-        budget = self._paged.budget
+        budget = self._paged.walk.budget
         read_bytes = sum(report.bytes_read for report in self._merged.reports())
         return not budget.spend(read_bytes - budget.spent_bytes)
 
     def _done(self, *, whole: bool) -> bytes:
-        after = self._merged.cursor().token(key=self._paged.key, log_id=self._paged.log_id)
+        after = self._paged.walk.token(self._merged.cursor())
         return _line("done", rows=self._rows, seq=self._seq, whole=whole, after=after)
 
     def close(self) -> None:

@@ -14,18 +14,16 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from logflume.errors import SourceFailed
 from logflume.search import Search
 from logflume.serve.reading import BLOCK_BYTES, MAX_GAPS_TOLD, as_items
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from logflume._core import Stats
-    from logflume.abc import Source
-    from logflume.cursor import Cursor
-    from logflume.merge import How
     from logflume.records import Gap
-    from logflume.serve.limits import SearchBudget
+    from logflume.serve.walk import Walk
 
 MAX_HITS = 10_000
 """Hits of one answer."""
@@ -42,29 +40,15 @@ class Sought:
     """What is searched for.
 
     Attributes:
-        log_id: of the log.
-        sources: all of the log.
-        hidden: numbers of those that are not searched.
-        how: with what to look for.
-        start: where to begin.
-        line: the number of the line there.
+        walk: where, and for what.
         max_hits: end after so many.
         max_s: end after so long.
-        budget: end when it is spent.
-        key: signs cursors.
         count: is told at the end what was searched.
     """
 
-    log_id: str
-    sources: Sequence[Source]
-    hidden: Sequence[int]
-    how: How
-    start: Cursor | None
-    line: int
+    walk: Walk
     max_hits: int
     max_s: float
-    budget: SearchBudget
-    key: bytes
     count: Callable[[Stats, list[Gap]], None]
 
 
@@ -79,14 +63,19 @@ class Searching:
             CursorExpired: the bytes under the start are gone.
         """
         self._sought = sought
-        self._search = Search(sought.sources, sought.how, start=sought.start, line=sought.line, hidden=sought.hidden)
+        walk = sought.walk
+        self._search = Search(walk.sources, walk.how, start=walk.start, line=walk.line, hidden=walk.hidden)
         self._deadline_s = time.monotonic() + sought.max_s
         self._told_s = time.monotonic()
         self._told_hits = 0
         self._hits = 0
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield lines as they are found, the first one at once, the others gathered for a while."""
+        """Yield lines as they are found, the first one at once, the others gathered for a while.
+
+        Raises:
+            SourceFailed: what was searched broke, and nothing is left.
+        """
         lines: list[bytes] = []
         size = 0
         whole = False
@@ -103,12 +92,15 @@ class Searching:
                 break
         else:
             whole = True
+        if self._search.fault is not None:
+            yield b"".join(lines)
+            raise SourceFailed(self._search.fault)
         yield b"".join([*lines, self._done(whole=whole)])
 
     def _is_over(self) -> bool:
         if self._hits >= self._sought.max_hits or time.monotonic() >= self._deadline_s:
             return True
-        budget = self._sought.budget
+        budget = self._sought.walk.budget
         return not budget.spend(self._search.bytes_read - budget.spent_bytes)
 
     def _is_due(self) -> bool:
@@ -130,13 +122,10 @@ class Searching:
             "whole": whole,
             "seq": self._search.line,
             "bytes": self._search.bytes_read,
-            "after": None if whole else self._token(),
+            "after": None if whole else self._sought.walk.token(self._search.cursor()),
             "gaps": [asdict(gap) for gap in self._search.gaps[:MAX_GAPS_TOLD]],
         }
         return json.dumps({"done": done}).encode() + b"\n"
-
-    def _token(self) -> str:
-        return self._search.cursor().token(key=self._sought.key, log_id=self._sought.log_id)
 
     def close(self) -> None:
         """End it, from any thread."""
