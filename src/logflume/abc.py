@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from types import TracebackType
 
     from typing_extensions import Self
@@ -181,6 +181,16 @@ class TellsStatus(Protocol):
 
         Once it says that the writer has ended, every byte can be read.
         """
+        ...
+
+
+@runtime_checkable
+class TellsPaths(Protocol):
+    """What a source offers beside its contract when its bytes lie in files of this machine, which can be watched."""
+
+    @property
+    def paths(self) -> Sequence[str]:
+        """Files, there or not, one of which changes whenever the source does."""
         ...
 
 

@@ -4,6 +4,7 @@ Holds: what a merge holds (one block and one record for each source). No thread 
 Plan:  read whatever the merge wants. A source at its present end is waited for during ``settle_s``, so that
        a traceback written in two halves stays one record; then it is idle, and the merge goes on without it.
        When all are idle, wait for the watcher. New files of the log join as they appear.
+       Of a log of one source, a line that is a JSON object is not waited for: a traceback would be inside.
 Order: that of the merge for all that is there when it is read; a record that comes later than others of its
        time have been given out comes then, and late.
 """
@@ -15,7 +16,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from logflume.abc import BLOCK_BYTES, interrupt
+from logflume.abc import BLOCK_BYTES, TellsPaths, interrupt
 from logflume.cursor import Cursor, Mark
 from logflume.dating import dated
 from logflume.errors import SourceFailed
@@ -23,7 +24,7 @@ from logflume.merge import How
 from logflume.standing import Standing, owe_newline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from logflume import _core
     from logflume.abc import Log, Reader, Source, TellsArrival
@@ -47,6 +48,10 @@ class Waiter(Protocol):
         """Return True when something may have changed, False after ``timeout_s``."""
         ...
 
+    def watch(self, paths: Iterable[str]) -> None:
+        """Tell of changes of these files, too."""
+        ...
+
     def wake(self) -> None:
         """End a wait in another thread."""
         ...
@@ -66,6 +71,9 @@ class _Poller:
         self._woken.wait(min(timeout_s, POLL_S))
         self._woken.clear()
         return True
+
+    def watch(self, paths: Iterable[str]) -> None:
+        """All is looked at anyway."""
 
     def wake(self) -> None:
         self._woken.set()
@@ -135,6 +143,7 @@ class Followed(Standing):
         self._ending = False
         self._last_cursor: Cursor | None = None
         self._inputs: list[_Live] = []
+        self._look_s = LIST_S
         self._polled_s = self._listed_s = time.monotonic()
         try:
             self._merger = how.merger(0)
@@ -156,6 +165,10 @@ class Followed(Standing):
             self._merger.resume(number, mark.floor_ns)
         entry = _Live(source, number, mark)
         self._inputs.append(entry)
+        if isinstance(source, TellsPaths):
+            self._waiter.watch(source.paths)
+        else:
+            self._look_s = POLL_S
         entry.open(self._merger, self._how)
 
     def __iter__(self) -> Iterator[bytes]:
@@ -201,7 +214,7 @@ class Followed(Standing):
             if left_s <= 0:
                 return b""
             settling = any(entry.settling for entry in self._inputs)
-            self._waiter.wait(min(left_s, self._settle_s if settling else LIST_S))
+            self._waiter.wait(min(left_s, self._settle_s if settling else self._look_s))
         return None
 
     def _read_sources(self) -> bool:
@@ -216,9 +229,14 @@ class Followed(Standing):
             self._polled_s = now_s
         # One that is neither wanted nor idle has a block, and waits for the others to come so far.
         due = [entry for entry in self._inputs if entry.number in wanted or (all_due and entry.idle)]
-        settle_s = None if self._ending else self._settle_s
-        came = [entry.read(self._merger, settle_s) for entry in due if not self._stopped]
+        came = [entry.read(self._merger, self._settle_s_of(entry)) for entry in due if not self._stopped]
         return any(came)
+
+    def _settle_s_of(self, entry: _Live) -> float | None:
+        """How long its last record is waited for; None at the end. Several sources have their order to wait for."""
+        if self._ending:
+            return None
+        return 0.0 if entry.ends_whole and len(self._inputs) == 1 else self._settle_s
 
     def _join_new_sources(self) -> None:
         known = {entry.source.name for entry in self._inputs}
@@ -259,7 +277,12 @@ class Followed(Standing):
 
 
 class _Live:
-    """One source while it is followed; ``idle`` while the merge does not wait for it."""
+    """One source while it is followed.
+
+    Attributes:
+        idle: the merge does not wait for it.
+        ends_whole: what was read of it last ends with a line that is a JSON object.
+    """
 
     def __init__(self, source: Source, number: int, mark: Mark | None) -> None:
         self.source = source
@@ -269,6 +292,7 @@ class _Live:
         self._dates: TellsArrival | None = None
         self._failure: Gap | None = None
         self.idle = False
+        self.ends_whole = False  # its last record will not go on
         self._over = False
         self._quiet_since_s: float | None = None
 
@@ -291,6 +315,16 @@ class _Live:
         """Open what could not be opened; it may have come, or been permitted, since."""
         if self._reader is None:
             self.open(merger, how)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it could be opened."""
+        return self._reader is not None
+
+    @property
+    def broke(self) -> Gap | None:
+        """Why it ended while it was read, if it did."""
+        return self._failure if self.is_open else None
 
     def _rest(self, merger: _core.Merger) -> None:
         merger.idle(self.number)
@@ -318,6 +352,7 @@ class _Live:
         if block:
             merger.feed(self.number, block, [] if self._dates is None else self._dates.peek_arrivals())
             self.idle, self._quiet_since_s = False, None
+            self.ends_whole = _ends_whole(block)
             return True
         if settle_s is None:
             self.finish(merger)
@@ -360,3 +395,8 @@ class _Live:
     def close(self) -> None:
         if self._reader is not None:
             self._reader.close()
+
+
+def _ends_whole(block: bytes) -> bool:
+    """Tell whether the last line is a JSON object, to be looked at without reading it."""
+    return block.endswith(b"}\n") and block.startswith(b"{", block.rfind(b"\n", 0, -1) + 1)

@@ -2,8 +2,8 @@
 
 Holds: one thread, one set of events or none, and what was last seen of each path; ``close`` releases them at once.
        No change is missed for longer than ``poll_s`` (but see MAX_LOOKED_AT); spurious wake-ups happen.
-Plan:  the thread waits for the system's events, and every ``poll_s`` looks at the paths as well. That is what finds
-       changes by other machines on a network file system, and events that were lost or cannot be had.
+Plan:  the thread waits for the system's events (``notify``), and every ``poll_s`` looks at the paths as well. That is
+       what finds changes by other machines on a network file system, and events that were lost or cannot be had.
        A file is watched through its folder, so that it stays watched when it is rotated, removed and made again.
 Not here: what changed.
 """
@@ -25,9 +25,9 @@ from logflume.closing import Closing
 from logflume.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-    from watchfiles._rust_notify import RustNotify
+    from logflume.notify import Events
 
 MAX_POLL_S = 1.0
 """No ``poll_s`` is longer, so that no change is missed for longer."""
@@ -35,7 +35,7 @@ MAX_POLL_S = 1.0
 MAX_LOOKED_AT = 256
 """How many files and folders are looked at for each path; one with more in it counts as changed once a second."""
 
-_STEP_MS = 20  # events are gathered this often, and told when no more came during the next step
+_GATHER_S = 0.005  # the first event is told at once, and those that come so soon after it as one
 _JOIN_S = 1.0  # only a thread that hangs in the file system takes longer, and that one is left to it
 
 
@@ -57,21 +57,30 @@ class Watcher(Closing):
     """
 
     def __init__(
-        self, paths: Iterable[str | os.PathLike[str]], *, poll_s: float = 0.25, mode: WatchMode = WatchMode.AUTO
+        self,
+        paths: Iterable[str | os.PathLike[str]],
+        *,
+        poll_s: float = 0.25,
+        mode: WatchMode = WatchMode.AUTO,
+        tell: Callable[[], None] | None = None,
     ) -> None:
-        """Begin to watch.
+        """Begin to watch; ``tell`` is called in the watcher's thread whenever ``wait`` would return True.
 
         Raises:
             UsageError: ``poll_s`` is out of range, or there are no events to be had in ``WatchMode.NOTIFY``.
         """
         if not 0 < poll_s <= MAX_POLL_S:
             raise UsageError(f"poll_s is more than 0 and at most {MAX_POLL_S}, not {poll_s}")
-        self._paths = tuple(dict.fromkeys(_real_paths(paths)))
+        self._paths: tuple[str, ...] = ()
         self._poll_s = poll_s
+        self._tell = tell
         self._changed = threading.Event()
         self._closed = threading.Event()
-        self._seen, folders = self._look_at_all()
-        self._events = None if mode is WatchMode.POLL else _subscribe(folders, mode)
+        self._closing = threading.Lock()
+        self._seen: list[object] = []
+        self._looked_s = time.monotonic()
+        self._events: Events | None = None
+        self._begin(paths, mode)
         self._thread = threading.Thread(target=self._run, name="logflume-watch", daemon=True)
         self._thread.start()
 
@@ -93,9 +102,41 @@ class Watcher(Closing):
 
     def close(self) -> None:
         """Release the thread and the events; a ``wait`` in another thread returns. Closing twice is fine."""
-        self._closed.set()
+        with self._closing:
+            if not self._closed.is_set() and self._events:
+                self._events.wake()
+            self._closed.set()
         self._changed.set()
         self._thread.join(_JOIN_S)
+
+    def watch(self, paths: Iterable[str | os.PathLike[str]]) -> None:
+        """Watch more of them from now on; where no events can be had of them, they are looked at."""
+        with contextlib.suppress(OSError), self._closing:
+            if not self._closed.is_set():
+                self._add(paths)
+
+    def _begin(self, paths: Iterable[str | os.PathLike[str]], mode: WatchMode) -> None:
+        try:
+            self._events = None if mode is WatchMode.POLL else _new_events()
+            self._add(paths)
+        except OSError as error:  # out of watches, no such folder, no such system
+            if self._events:
+                self._events.close()
+                self._events = None
+            if mode is WatchMode.NOTIFY:
+                raise UsageError(f"no events can be had of these paths ({error}): use WatchMode.AUTO") from error
+            self._add(paths)  # to be looked at
+
+    def _add(self, paths: Iterable[str | os.PathLike[str]]) -> None:
+        more = [path for path in dict.fromkeys(_real_paths(paths)) if path not in self._paths]
+        looks = [_look(path) for path in more]
+        self._seen = [*self._seen, *(seen for seen, _ in looks)]
+        self._paths = (*self._paths, *more)
+        if self._events and more:
+            inside = [path for _, folders in looks for path in folders]
+            folders = {path if os.path.isdir(path) else os.path.dirname(path) for path in inside}
+            # Not what is below them, which has no bound. A folder that is not there yet is looked for, beside others.
+            self._events.add(list(filter(os.path.isdir, folders)) or list(folders), more)
 
     def _look_at_all(self) -> tuple[list[object], list[str]]:
         looks = [_look(path) for path in self._paths]
@@ -104,39 +145,38 @@ class Watcher(Closing):
     def _run(self) -> None:
         while not self._closed.is_set():
             is_told = self._wait_for_events()
-            now, _ = self._look_at_all()
-            if is_told or now != self._seen:
-                self._seen = now
+            if is_told or self._sees_change():
                 self._changed.set()
+                if self._tell is not None:
+                    self._tell()
+            if is_told:
+                self._closed.wait(_GATHER_S)
         if self._events:
-            self._events.close()
+            with self._closing:  # nobody wakes it any more
+                self._events.close()
 
     def _wait_for_events(self) -> bool:
-        """Return True when there was an event of ours, False after ``poll_s``."""
+        """Return True when there was an event of ours; False when it is time to look, or to end."""
+        left_s = max(0.0, self._looked_s + self._poll_s - time.monotonic())
         if self._events is None:
-            self._closed.wait(self._poll_s)
+            self._closed.wait(left_s)
             return False
-        try:
-            told = self._events.watch(2 * _STEP_MS, _STEP_MS, max(1, int(self._poll_s * 1000)), self._closed)
-        except RuntimeError:  # it is broken for good, as by a name that is no UTF-8: from here on there is polling
-            self._events.close()
-            self._events = None
-            return True
-        return not isinstance(told, str) and any(path.startswith(self._paths) for _, path in told)
+        return self._events.wait(left_s)
+
+    def _sees_change(self) -> bool:
+        """Look, if it is time to; whether something is different."""
+        if time.monotonic() < self._looked_s + self._poll_s:
+            return False
+        before = self._seen
+        self._seen, _ = self._look_at_all()
+        self._looked_s = time.monotonic()
+        return self._seen != before
 
 
-def _subscribe(paths: list[str], mode: WatchMode) -> RustNotify | None:
-    from watchfiles._rust_notify import RustNotify
+def _new_events() -> Events:
+    from logflume.notify import Events
 
-    folders = {path if os.path.isdir(path) else os.path.dirname(path) for path in paths}
-    try:
-        # Not recursive, which has no bound. A folder that is not there yet is polled for, beside others.
-        present = list(filter(os.path.isdir, folders)) or list(folders)
-        return RustNotify(present, False, False, 0, False, False)  # noqa: FBT003
-    except (OSError, RuntimeError, UnicodeEncodeError) as error:  # out of watches, no such system, no UTF-8
-        if mode is WatchMode.NOTIFY:
-            raise UsageError(f"no events can be had of these paths ({error}): use WatchMode.AUTO") from error
-        return None
+    return Events()
 
 
 def _real_paths(paths: Iterable[str | os.PathLike[str]]) -> Iterator[str]:

@@ -302,7 +302,7 @@ def test_cat_loads_only_what_it_needs(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=True)
     loaded = set(done.stderr.split())
     assert "logflume.cli.cat" in loaded
-    others = {"rich", "watchfiles", "zstandard", "asyncio", "logging", "concurrent.futures", "json.tool", "statistics"}
+    others = {"rich", "ctypes", "zstandard", "asyncio", "logging", "concurrent.futures", "json.tool", "statistics"}
     ours = {
         f"logflume.{name}" for name in ("follow", "seek", "spool", "watch", "index", "cli.tail", "cli.grep", "cli.stat")
     }

@@ -62,7 +62,6 @@ HOMES: dict[str, tuple[str, ...]] = {
     # Airflow's database is asked in its own way.
     "sqlalchemy": ("airflow", "ship.conditions"),
     "structlog": ("ship.appender",),
-    "watchfiles": ("watch",),
     # The doctor asks whether it loads.
     "zstandard": (
         "sources.compressed",
@@ -90,7 +89,6 @@ COSTLY = {
     "starlette",
     "urllib.request",
     "urllib3",
-    "watchfiles",
     "zstandard",
 }
 

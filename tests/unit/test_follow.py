@@ -17,7 +17,7 @@ from logflume.records import Gap, GapReason, Output
 from logflume.testing import FakeReader, FakeSource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from logflume.abc import Source
     from logflume.cursor import Cursor
@@ -39,6 +39,7 @@ class World:
         self.now_s = 0.0
         self.waits = 0
         self.closed = 0
+        self.watched: list[str] = []
         self._events: list[tuple[float, Callable[[], object]]] = []
 
     def then(self, at_s: float, do: Callable[[], object]) -> None:
@@ -62,6 +63,9 @@ class World:
             return True
         self.now_s = until_s
         return False
+
+    def watch(self, paths: Iterable[str]) -> None:
+        self.watched += paths
 
     def wake(self) -> None:
         pass
@@ -157,6 +161,39 @@ def test_half_a_line_waits_for_its_other_half(world: World) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "other", "comes_s"),
+    [
+        (b'{"timestamp":"2024-11-20T12:34:57Z","event":"x"}\n', None, 5.0),
+        (b'{"timestamp":"2024-11-20T12:34:57Z","event":"x"}\n', b"", 5.0 + SETTLE_S),
+        (b'{"timestamp":"2024-11-20T12:34:57Z","event":"x"}\nTraceback:\n', None, 5.0 + SETTLE_S),
+        (b'{"timestamp":"2024-11-20T12:34:57Z","event":"x"}\n  }\n', None, 5.0 + SETTLE_S),
+    ],
+)
+def test_a_line_of_json_comes_at_once(world: World, text: bytes, other: bytes | None, comes_s: float) -> None:
+    """Nothing of it is to come; but where there is another source, its older lines may be."""
+    source = FakeSource("a", at(1))
+    others = [] if other is None else [FakeSource("b", other)]
+    world.then(5.0, lambda: source.append(text))
+    assert list(comings(world, followed(world, source, *others, how=TEXT)))[-1] == (comes_s, text)
+
+
+class OnDisk(FakeSource):
+    """A source that says which file it is."""
+
+    @property
+    def paths(self) -> tuple[str]:
+        return (f"/logs/{self.name}",)
+
+
+def test_who_waits_is_told_of_files(world: World) -> None:
+    """Each source that lies in files is watched from when it joins."""
+    log = FakeLog([OnDisk("a", at(1))])
+    world.then(2.5, lambda: log.present.append(OnDisk("b", at(2))))
+    list(follow_until(world, log, 10.0))
+    assert world.watched == ["/logs/a", "/logs/b"]
+
+
 def test_a_traceback_in_two_halves_stays_one_record(world: World) -> None:
     """What is written within the settling time belongs to the record before, also for the order."""
     source, other = FakeSource("a", at(1, "failed") + b"Traceback:\n"), FakeSource("b", at(2))
@@ -231,12 +268,14 @@ def test_a_source_that_is_ahead_waits_for_the_others(world: World) -> None:
     assert b"".join(merged).endswith(at(54))
 
 
-def test_nothing_is_read_while_nothing_happens(world: World) -> None:
-    """A quiet log costs a look at each source now and then, and no byte."""
-    source = FakeSource("a", at(1))
-    assert b"".join(followed(world, source, ends_s=1000.0)) == at(1)
-    assert source.read_bytes == len(at(1))
-    assert world.waits < 1100
+def test_nothing_is_read_while_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quiet log costs a look at each source now and then, and no byte; more often where nothing tells of changes."""
+    for kind, most in ((OnDisk, 1100), (FakeSource, 4100)):
+        world, source = World(), kind("a", at(1))
+        monkeypatch.setattr(follow, "time", world)
+        assert b"".join(followed(world, source, ends_s=1000.0)) == at(1)
+        assert source.read_bytes == len(at(1))
+        assert world.waits < most
 
 
 # Sources that come and go
@@ -559,6 +598,9 @@ class Bell:
     def wait(self, timeout_s: float) -> bool:
         self.waiting.set()
         return self._rung.wait()
+
+    def watch(self, paths: Iterable[str]) -> None:
+        pass
 
     def wake(self) -> None:
         self._rung.set()

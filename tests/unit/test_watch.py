@@ -9,9 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import watchfiles._rust_notify
 
-from logflume import watch
+from logflume import notify, watch
 from logflume.errors import UsageError
 from logflume.watch import Watcher, WatchMode
 
@@ -237,46 +236,78 @@ def test_events_are_taken_where_they_can_be_had(folder: Path) -> None:
 
 
 def test_a_name_that_is_no_text(tmp_path: Path) -> None:
-    """Events cannot name such a file: watching goes on without them, whether it is watched itself or appears later."""
+    """A file whose name is no UTF-8 is watched as any other, by itself or in its folder."""
     path = tmp_path / os.fsdecode(b"\xff.log")
-    with Watcher([tmp_path]) as watcher:
+    with Watcher([tmp_path], mode=WatchMode.NOTIFY) as watcher:
         path.touch()
         assert watcher.wait(PATIENCE_S)
+    with Watcher([path], mode=WatchMode.NOTIFY) as watcher:
+        append(path)
+        assert watcher.wait(PATIENCE_S)
+
+
+def test_more_paths_while_it_watches(watched: Watch, folder: Path) -> None:
+    """A path that is added later wakes as one from the beginning does; the same twice, or after the end, is fine."""
+    with watched() as watcher:
+        watcher.watch([str(folder / "x.log")])
+        watcher.watch([str(folder / "x.log"), str(folder / "no" / "such.log")])
         settle(watcher)
-        assert watcher.mode is WatchMode.POLL
-        append(path)
+        append(folder / "x.log")
         assert watcher.wait(PATIENCE_S)
-    with Watcher([path]) as watcher:
-        append(path)
-        assert watcher.wait(PATIENCE_S)
+    watcher.watch([str(folder / "y.log")])
 
 
-class NoEvents:
+def test_who_is_told(folder: Path) -> None:
+    """Whoever cannot wait is called in the watcher's thread."""
+    told = threading.Event()
+    with Watcher([folder / "x.log"], tell=told.set):
+        append(folder / "x.log")
+        assert told.wait(PATIENCE_S)
+
+
+def test_more_events_than_the_system_keeps(folder: Path) -> None:
+    """When it has dropped some, that counts as a change: one of them may have been ours."""
+    events = notify.Events()
+    try:
+        events.add([str(folder)], [str(folder / "x.log")])
+        limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+        for number in range(limit // 2 + 1):
+            name = folder / f"{number % 2}"
+            name.touch()
+            name.unlink()
+        woken = [events.wait(0) for _ in range(1 + limit * 32 // notify.READ_BYTES)]
+        assert any(woken)
+    finally:
+        events.close()
+
+
+class NoEvents(notify.Events):
     """Events as on a network file system: it can be asked for, and tells nothing."""
 
-    def __init__(self, *args: object) -> None:
-        pass
-
-    def watch(self, debounce_ms: int, step_ms: int, timeout_ms: int, stop: threading.Event) -> str:
-        return "stop" if stop.wait(timeout_ms / 1000) else "timeout"
-
-    def close(self) -> None:
+    def add(self, folders: object, prefixes: object) -> None:
         pass
 
 
-class NoWatchesLeft:
+class NoWatchesLeft(notify.Events):
     """Events when the user's limit of watches is reached."""
 
-    def __init__(self, *args: object) -> None:
+    def add(self, folders: object, prefixes: object) -> None:
         raise OSError(28, "No space left on device")
 
 
-@pytest.mark.parametrize("events", [NoEvents, NoWatchesLeft])
+class NoneAtAll:
+    """Events of a system that has none."""
+
+    def __init__(self) -> None:
+        raise OSError("this system tells of no changes")
+
+
+@pytest.mark.parametrize("events", [NoEvents, NoWatchesLeft, NoneAtAll])
 def test_without_events_changes_are_seen_by_looking(
     folder: Path, monkeypatch: pytest.MonkeyPatch, events: type[object]
 ) -> None:
     """Where events are promised and do not come, or cannot be had, a change wakes all the same."""
-    monkeypatch.setattr(watchfiles._rust_notify, "RustNotify", events)
+    monkeypatch.setattr(notify, "Events", events)
     with Watcher([folder / "x.log", folder / "below"]) as watcher:
         for path in [folder / "x.log", folder / "below" / "z.log", folder / "below" / "new.log"]:
             assert not watcher.wait(QUIET_S)
@@ -307,13 +338,13 @@ def test_how_often_it_may_look(poll_s: float, folder: Path) -> None:
 
 
 def test_importing_it_is_cheap() -> None:
-    """The library that gives events is loaded when a watcher is made, and not by polling ones."""
+    """What asks the system for events is loaded when a watcher is made, and not by polling ones."""
     program = """
 import sys
 from logflume.watch import Watcher, WatchMode
 Watcher(["."], mode=WatchMode.POLL).close()
-assert "watchfiles" not in sys.modules
+assert "ctypes" not in sys.modules
 Watcher(["."]).close()
-assert "watchfiles" in sys.modules
+assert "ctypes" in sys.modules
 """
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from logflume import frames
+from logflume.errors import SourceFailed
 from logflume.follow import SETTLE_S, iter_followed
 from logflume.moments import show_moment
 from logflume.seek import find_tail
@@ -26,6 +27,7 @@ from logflume.serve.problems import Problem
 from logflume.serve.pump import Pump
 from logflume.serve.reading import BLOCK_BYTES, Media, Reading, Wanted, control, end_told, event, gap_told
 from logflume.until import has_reached
+from logflume.watch import Watcher
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Hashable
@@ -117,7 +119,7 @@ class Live:
             if not shared.viewers:
                 if self._shared.get(kind) is shared:
                     del self._shared[kind]
-                await asyncio.shield(asyncio.to_thread(shared.close))
+                await asyncio.shield(shared.close())
 
 
 class _Shared:
@@ -141,7 +143,8 @@ class _Shared:
         self._loop = asyncio.get_running_loop()
         self._followed: Followed | None = None
         self._changing = threading.Lock()
-        self._stopped = False
+        self._stopped = threading.Event()
+        self._over = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="logflume-live", daemon=True)
         self._thread.start()
 
@@ -154,20 +157,26 @@ class _Shared:
         except BaseException as error:  # noqa: BLE001 - the edge of a thread
             end = error
         self._tell(self._end, end)
+        self._tell(self._over.set)
 
     def _follow(self) -> None:
         place = find_tail(self._log.sources(), 0, replace(self._how, only=None))
         followed = iter_followed(
-            self._log, self._how, start=place.cursor, ended=self._ended_log, block_bytes=BLOCK_BYTES
+            self._log,
+            self._how,
+            start=place.cursor,
+            ended=self._ended_log,
+            waiter=Watcher(()),
+            block_bytes=BLOCK_BYTES,
         )
         with self._changing:
             self._followed = followed
-            stopped = self._stopped
         with followed:
-            _read_to_end(followed)
+            if not self._stopped.is_set():
+                _read_to_end(followed)
             self._tell(self._begin, followed.cursor())
             told = 0
-            while not stopped and (block := _read_piece(followed)) is not None:
+            while not self._stopped.is_set() and (block := _read_piece(followed)) is not None:
                 cursor = followed.cursor()
                 token = cursor.token(key=self._key, log_id=self._log.id) if block else ""
                 gaps = followed.gaps
@@ -176,10 +185,12 @@ class _Shared:
                 told = len(gaps)
                 if self._count is not None:
                     self._count(followed.stats(), gaps)
+                if followed.fault is not None:
+                    raise SourceFailed(followed.fault)
                 if block:
                     self._tell(self._add, Piece(block, cursor, token))
                     # What comes meanwhile comes as one: each piece costs each viewer a call of the system.
-                    time.sleep(min(_MAX_PACE_S, self.viewers * _PACE_S_A_VIEWER))
+                    self._stopped.wait(min(_MAX_PACE_S, self.viewers * _PACE_S_A_VIEWER))
                 else:
                     self._tell(self._pass, cursor)
 
@@ -187,19 +198,17 @@ class _Shared:
         with suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(call, *values)  # type: ignore[arg-type]
 
-    def close(self) -> None:
-        """End the thread; from any other."""
-        with self._changing:
-            self._stopped = True
-            followed = self._followed
-        if followed is not None:
-            followed.close()
-        self._thread.join()
-        self._tell(self._forget)  # after all that the thread has told
-
     # in the loop
 
-    def _forget(self) -> None:
+    async def close(self) -> None:
+        """End the thread."""
+        with self._changing:
+            self._stopped.set()
+            followed = self._followed
+        if followed is not None:
+            await asyncio.to_thread(followed.close)
+        await self._over.wait()  # after all that the thread has told
+        self._thread.join()
         self._pieces.clear()
         self._spool.close()
 

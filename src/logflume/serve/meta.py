@@ -1,6 +1,6 @@
 """Which logs there are, and what each is made of; now, or as soon as that changes.
 
-Holds: however many wait for one log to change, one task looks at it, every LOOK_S; the last one to leave ends it.
+Holds: however many wait for one log to change, one watcher and one task look at it; the last one to leave ends them.
 Bounds: MAX_WAITED logs are looked at for those who wait, each of whom counts as a follower.
 """
 
@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
+from logflume.abc import TellsPaths
 from logflume.errors import SourceFailed
 from logflume.moments import show_moment
 from logflume.records import Level
 from logflume.serve.asked import LogId, guard_of, shelf_of
 from logflume.serve.limits import Use
 from logflume.serve.problems import Problem
+from logflume.watch import Watcher
 
 if TYPE_CHECKING:
     from logflume.abc import Log, Source
@@ -46,7 +48,10 @@ MAX_SOURCES_TOLD = 1000
 """Sources told one by one; of the others the number."""
 
 LOOK_S = 0.5
-"""How often a log is looked at that somebody waits for."""
+"""How often a log is looked at that somebody waits for, beside when its files change."""
+
+GATHER_S = 0.02
+"""Changes that come so soon after another are told as one."""
 
 
 def list_logs(  # noqa: PLR0917 - called by name
@@ -197,8 +202,8 @@ class Waits:
         finally:
             look.waiters -= 1
             if not look.waiters:
-                look.close()
                 del self._looks[log.id]
+                await asyncio.shield(look.close())
 
 
 class _Look:
@@ -208,25 +213,46 @@ class _Look:
         self.version = version
         self.waiters = 0
         self._news = asyncio.Event()
+        self._changed = asyncio.Event()
         self._task = asyncio.create_task(self._run(shelf, log))
 
     async def _run(self, shelf: Shelf, log: Log) -> None:
-        while True:
-            await asyncio.sleep(LOOK_S)
-            try:
-                version = await asyncio.to_thread(version_of, shelf, log)
-            except Exception:  # noqa: BLE001 - whoever waits asks again, and is told what it is
-                version = ""
-            if version != self.version:
-                self.version = version
-                self._news.set()
-                self._news = asyncio.Event()
+        watching = asyncio.ensure_future(asyncio.to_thread(self._watch, log, asyncio.get_running_loop()))
+        try:
+            await asyncio.shield(watching)
+            while True:
+                await self._look(shelf, log)
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self._changed.wait(), LOOK_S)
+                    await asyncio.sleep(GATHER_S)
+                self._changed.clear()
+        finally:
+            await asyncio.to_thread((await watching).close)
+
+    def _watch(self, log: Log, loop: asyncio.AbstractEventLoop) -> Watcher:
+        def tell() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(self._changed.set)
+
+        paths = [path for source in log.sources() if isinstance(source, TellsPaths) for path in source.paths]
+        return Watcher(paths, poll_s=LOOK_S, tell=tell)
+
+    async def _look(self, shelf: Shelf, log: Log) -> None:
+        try:
+            version = await asyncio.to_thread(version_of, shelf, log)
+        except Exception:  # noqa: BLE001 - whoever waits asks again, and is told what it is
+            version = ""
+        if version != self.version:
+            self.version = version
+            self._news.set()
+            self._news = asyncio.Event()
 
     async def next(self, timeout_s: float) -> None:
         """Wait for another version, up to a time."""
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._news.wait(), timeout_s)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Look no more."""
         self._task.cancel()
+        await asyncio.wait({self._task})

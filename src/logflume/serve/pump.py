@@ -61,6 +61,7 @@ class Pump:
         self._make = make
         self._loop = asyncio.get_running_loop()
         self._opened: asyncio.Future[None] = self._loop.create_future()
+        self._ended = asyncio.Event()
         self._blocks: asyncio.Queue[bytes | BaseException | None] = asyncio.Queue()
         self._slots = threading.Semaphore(IN_FLIGHT // 2 if is_crowd() else IN_FLIGHT)
         self._changing = threading.Lock()
@@ -89,6 +90,7 @@ class Pump:
             end = error
         self._call(self._note_opened, end)
         self._give(end)
+        self._call(self._note_ended, None)
 
     def _pump(self, source: Closing) -> None:
         blocks = iter(source)
@@ -112,6 +114,9 @@ class Pump:
             self._opened.set_result(None)
         else:
             self._opened.set_exception(error)
+
+    def _note_ended(self, _: None) -> None:
+        self._ended.set()
 
     async def opened(self) -> None:
         """Wait until ``make`` has returned.
@@ -149,7 +154,8 @@ class Pump:
         self._slots.release()
         if source is not None:
             await asyncio.to_thread(source.close)
-        await asyncio.to_thread(self._thread.join)
+        await self._ended.wait()  # and not in one of the few threads that all share
+        self._thread.join()
         if self._opened.done():
             self._opened.exception()  # it is known, whether anybody asked or not
 

@@ -100,6 +100,11 @@ class LocalSource:
         """What people call it."""
         return self._files.name
 
+    @property
+    def paths(self) -> tuple[str]:
+        """The newest file of the set: what has been rotated changes no more."""
+        return (self._files.path,)
+
     def survey(self) -> list[Member]:
         """Return the files of the set as they are now, oldest first."""
         return self._files.survey()
