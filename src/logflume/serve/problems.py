@@ -14,7 +14,16 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from logflume.errors import BadCursor, BadPattern, CursorExpired, IndexInvalid, LogNotFound, SourceFailed, UsageError
+from logflume.errors import (
+    BadCursor,
+    BadPattern,
+    CursorExpired,
+    IndexInvalid,
+    LogNotFound,
+    SourceFailed,
+    SpoolFull,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,9 +91,11 @@ def of_error(error: Exception) -> Problem | None:  # noqa: PLR0911 - a table
             detail = "The log was cut or replaced while it was looked at. Ask again."
             return Problem(503, "log-changed", detail, headers={"Retry-After": str(RETRY_S)})
         case SourceFailed(gap=gap):
-            return Problem(
-                503, "source-failed", f"{gap.detail} {gap.next_action}", source=gap.source, reason=gap.reason
-            )
+            retry = {"Retry-After": str(RETRY_S)}
+            detail = f"{gap.detail} {gap.next_action}"
+            return Problem(503, "source-failed", detail, headers=retry, source=gap.source, reason=gap.reason)
+        case SpoolFull():
+            return Problem(503, "spool-full", "There is no more place for what is read. Ask again later.")
     return None
 
 

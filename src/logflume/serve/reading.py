@@ -166,7 +166,11 @@ class Reading:
             self._wanted.count(self._blocks.stats(), self._blocks.gaps)
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield it dressed for its media type."""
+        """Yield it dressed for its media type.
+
+        Raises:
+            SourceFailed: what was read broke, and nothing else is left: this is no end.
+        """
         if self._wanted.media is Media.TEXT:
             yield from self._text()
             return
@@ -179,6 +183,11 @@ class Reading:
         for block in filter(None, self._lines()):
             yield from self._dressed(block)
         yield from self._dressed_end()
+        self._require_end()
+
+    def _require_end(self) -> None:
+        if self._blocks.fault is not None:
+            raise SourceFailed(self._blocks.fault)
 
     def _text(self) -> Iterator[bytes]:
         """Yield it; text has no place to tell in what went missing on the way, and so it has no end then.
@@ -236,9 +245,12 @@ class Reading:
             yield (b"" if first else b",") + as_items(block)
             first = False
         after = self.cursor()
+        is_end = next(iter(self._blocks), None) is None
+        if first:  # nothing came, so that whoever polls is told at last
+            self._require_end()
         rest = {
             "after": after,
-            "end": next(iter(self._blocks), None) is None,
+            "end": is_end and self._blocks.fault is None,
             "state": None if self._wanted.status is None else self._wanted.status.state.value,
             "gaps": [asdict(gap) for gap in self.gaps[:MAX_GAPS_TOLD]],
         }
@@ -263,6 +275,7 @@ class Reading:
                 yield frames.lines_told(block)
         yield from self._new_gaps()
         yield self._mark()
+        self._require_end()
         if self._wanted.until is None:  # else a follow goes on there
             yield frames.told(frames.END, self._given())
 

@@ -2,12 +2,14 @@
 
 Invariant: a body ends as it should only when all was sent. When something breaks in the middle, the last words say so
 and the connection is cut. When the other side goes away, the reading is closed at once.
+Which things that go wrong are an end of that kind: docs/reference/server.md, "When something breaks".
 Memory: what the pump holds, and one compressed block.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import zlib
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -17,6 +19,7 @@ import zstandard
 from fastapi import Response
 
 from logflume.errors import LogflumeError
+from logflume.serve.accepting import weighted
 from logflume.serve.drain import server_ends
 from logflume.serve.problems import Problem, of_error
 from logflume.serve.pump import Pump
@@ -38,6 +41,7 @@ CUT = "logflume.cut"
 
 GZIP_LEVEL = 1
 ZSTD_LEVEL = 1
+_FAULTS = logging.getLogger("uvicorn.error")
 _GZIP_WINDOW = 31  # of zlib: with the head and tail of gzip
 
 
@@ -91,23 +95,27 @@ ENCODERS: dict[str, type[Encoder]] = {"zstd": _Zstd, "gzip": _Gzip}
 
 def encoding_for(accepted: str | None) -> str | None:
     """Choose an encoding (RFC 9110, 12.5.3): of those with the highest weight the one we like best; None for none."""
-    weights = dict(_weighted(part) for part in (accepted or "").split(","))
+    weights = dict(weighted(accepted or ""))
     any_weight = weights.get("*", 0.0)
     found = [(weights.get(name, any_weight), name) for name in ENCODERS]
     best = max(weight for weight, _ in found)
     return next(name for weight, name in found if weight == best) if best > 0 else None
 
 
-def _weighted(part: str) -> tuple[str, float]:
-    name, *parameters = (text.strip().lower() for text in part.split(";"))
-    weight = 1.0
-    for parameter in parameters:
-        if parameter.startswith("q="):
-            try:
-                weight = min(1.0, max(0.0, float(parameter[2:])))
-            except ValueError:
-                weight = 0.0
-    return name, weight
+class Ending:
+    """Why an answer is to be broken off, once it is; asked between two blocks, in their thread."""
+
+    def __init__(self) -> None:
+        self.problem: Problem | None = None
+
+    def check(self) -> None:
+        """Break it off.
+
+        Raises:
+            Problem: it is to be.
+        """
+        if self.problem is not None:
+            raise self.problem
 
 
 class _Body:
@@ -121,15 +129,18 @@ class _Body:
     def __iter__(self) -> Iterator[bytes]:
         try:
             yield from self._encoded()
-        except (LogflumeError, OSError) as error:
+        except Exception as error:
             yield self._last_words(problem_of(error))
             raise BrokenOff from error
 
     def _encoded(self) -> Iterator[bytes]:
         if self._encoder is None:
-            yield from self._blocks
+            for block in self._blocks:
+                self._form.ending.check()
+                yield block
             return
         for block in self._blocks:
+            self._form.ending.check()
             packed = self._encoder.compress(block)
             yield packed + self._encoder.flush() if self._form.live else packed
         yield self._encoder.finish()
@@ -148,7 +159,10 @@ class BrokenOff(Exception):
 
 def problem_of(error: Exception) -> Problem:
     """Return what is said of an error in the middle of an answer."""
-    return of_error(error) or Problem(503, "read-failed", "The log cannot be read any further.")
+    if isinstance(error, LogflumeError | OSError | Problem):
+        return of_error(error) or Problem(503, "read-failed", "The log cannot be read any further.")
+    _FAULTS.error("a fault in the middle of an answer", exc_info=error)
+    return Problem(500, "fault", "This is a fault of the server, which has told it to who runs it.")
 
 
 @asynccontextmanager
@@ -170,6 +184,7 @@ class Form:
         head_only: the headers alone are wanted.
         status: of HTTP.
         headers: beside those that every stream has; a ``Content-Length`` is what will be sent, or less when it is cut.
+        ending: breaks it off.
     """
 
     media: Media
@@ -178,6 +193,7 @@ class Form:
     head_only: bool = False
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
+    ending: Ending = field(default_factory=Ending)
 
 
 class StreamResponse(Response):
@@ -233,9 +249,7 @@ class StreamResponse(Response):
                     sending.result()
                     return True
             elif not leaving.done():
-                sending.cancel()
-                await asyncio.wait({sending})
-                await self._break_off(send)
+                await self._break_off(sending, send)
         finally:
             for each in (sending, leaving, stopping):
                 each.cancel()
@@ -247,17 +261,24 @@ class StreamResponse(Response):
             async for block in blocks:
                 if block:
                     await send({"type": "http.response.body", "body": block, "more_body": True})
-        except LogflumeError as error:
+        except BrokenOff:
+            raise
+        except Exception as error:
             words = broken(self._form.media, problem_of(error))
             await send({"type": "http.response.body", "body": words, "more_body": True})
             raise BrokenOff from error
         await send({"type": "http.response.body", "body": b""})
 
-    async def _break_off(self, send: Send) -> None:
-        """Say that the server ends, to who takes it; in a compressed answer there is no place for it."""
+    async def _break_off(self, sending: asyncio.Future[None], send: Send) -> None:
+        """Say that the server ends, to who takes it: behind the block that is being made, if it comes soon."""
+        problem = self._form.ending.problem = server_ends()
+        await asyncio.wait({sending}, timeout=LAST_WORDS_S)
+        if sending.done():
+            return
+        sending.cancel()
+        await asyncio.wait({sending})
         if self._form.encoding is None:
-            words = broken(self._form.media, server_ends())
-            message = {"type": "http.response.body", "body": words, "more_body": True}
+            message = {"type": "http.response.body", "body": broken(self._form.media, problem), "more_body": True}
             with suppress(asyncio.TimeoutError, OSError):
                 await asyncio.wait_for(send(message), LAST_WORDS_S)
 
