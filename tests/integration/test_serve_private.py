@@ -109,6 +109,26 @@ def test_a_certificate_that_cannot_be_used(tmp_path: Path) -> None:
     assert (done.returncode, "Traceback" in done.stderr, "tls_key" in done.stderr) == (2, False, True)
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_certificate_is_renewed(tmp_path: Path, workers: str) -> None:
+    """New connections get the new one without a restart; half of a pair is told and changes nothing."""
+    (tmp_path / "new").mkdir()
+    cert, key = certificate(tmp_path)
+    flags = ("--tls-cert", str(cert), "--tls-key", str(key), "--workers", workers)
+    with serving(made(tmp_path / "logs"), tmp_path / "cache", *flags, quiet=False) as server:
+        first = ssl.get_server_certificate(("127.0.0.1", server.port))
+        assert first == cert.read_text()
+        assert server.get("logs").status_code == 200
+        new_cert, new_key = certificate(tmp_path / "new")
+        new_cert.replace(cert)
+        eventually(lambda: "cannot be used" in "".join(server.said[1:]))
+        assert ssl.get_server_certificate(("127.0.0.1", server.port)) == first
+        new_key.replace(key)
+        eventually(lambda: ssl.get_server_certificate(("127.0.0.1", server.port)) == cert.read_text())
+        assert cert.read_text() != first
+        assert server.get("logs").status_code == 200
+
+
 def test_no_secret_is_written(tmp_path: Path) -> None:
     """Whatever way tokens, cookies, cursors and texts of searches come, none is in what the server writes."""
     tokens, keys = tmp_path / "tokens", tmp_path / "jwks"

@@ -19,7 +19,6 @@ import resource
 import secrets
 import signal
 import socket
-import ssl
 import sys
 import tempfile
 import time
@@ -36,6 +35,7 @@ from logflume.indexcache import IndexCache
 from logflume.serve import pump
 from logflume.serve.app import create_app
 from logflume.serve.auth import Gate, read_key
+from logflume.serve.certificate import Certificate
 from logflume.serve.guard import Guard
 from logflume.serve.settings import check_binding
 from logflume.serve.shelf import Shelf
@@ -82,7 +82,7 @@ def check(settings: Settings) -> None:
         UsageError: with what to do.
     """
     check_binding(settings)
-    _check_certificate(settings)
+    _certificate(settings)
     if settings.airflow_worker:
         worker_conf(settings, os.environ)
         return
@@ -95,13 +95,10 @@ def check(settings: Settings) -> None:
     Gate(settings, _key(settings, IndexCache()))
 
 
-def _check_certificate(settings: Settings) -> None:
-    if settings.tls_cert is None:
-        return
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.tls_cert, settings.tls_key)
-    except OSError as error:  # of ssl, too
-        raise UsageError(f"tls_cert and tls_key cannot be used: {error.strerror or error}") from None
+def _certificate(settings: Settings) -> Certificate | None:
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
+    return Certificate(settings.tls_cert, settings.tls_key)
 
 
 def listen(settings: Settings) -> socket.socket:
@@ -198,7 +195,7 @@ def _serve_here(
         timeout_graceful_shutdown=settings.drain_s + _LAST_S,
     )
     try:
-        _Server(config, guard.drain, settings.drain_s, watcher).run(sockets=[listening])
+        _Server(config, guard.drain, settings.drain_s, watcher, _certificate(settings)).run(sockets=[listening])
     finally:
         guard.close()
 
@@ -223,8 +220,11 @@ def _is_news(record: logging.LogRecord) -> bool:
 class _Server(uvicorn.Server):
     """A server that tells its answers when it ends, and ends with the process that watches it."""
 
-    def __init__(self, config: WireConfig, drain: Drain, drain_s: float, watcher: int | None) -> None:
+    def __init__(
+        self, config: WireConfig, drain: Drain, drain_s: float, watcher: int | None, certificate: Certificate | None
+    ) -> None:
         super().__init__(config)
+        self._certificate = certificate
         self._drain = drain
         self._drain_s = drain_s
         self._watcher = watcher
@@ -242,6 +242,11 @@ class _Server(uvicorn.Server):
         """Tell whether to end; asked ten times a second."""
         if self._watcher not in {None, os.getppid()}:
             self.should_exit = True
+        if self._certificate is not None and self.config.ssl is not None:
+            try:
+                self._certificate.renew(self.config.ssl)
+            except UsageError as error:
+                _say(f"{error}: what was read before is served on")
         if counter % _TRIM_EVERY == 0:
             is_busy = pump.running() > 0
             if self._was_busy and not is_busy:
