@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 OURS = "logflume"
 SORT = "sort -m"
 AIRFLOW = "Airflow 3.3.2"
+API = "Airflow 3.3.2's API server, a quarter of it"
+NGINX = "nginx, one file"
 MIB = 1 << 20
 PEERS = ROOT / "bench" / "peers"
 
@@ -271,15 +273,31 @@ def grep_regex(log: Input) -> list[Contestant]:
     ]
 
 
+def whole_over_http(log: Input) -> list[Contestant]:
+    """Return who serves a whole log to one client; Airflow a quarter of it, which takes it more than a minute."""
+    quarter = data.SEED.scaled(log.lines / data.SEED.lines / 4)
+    home = ROOT / ".venv-airflow"
+    missing = None if home.exists() else ".venv-airflow is not there (make airflow)"
+    files = () if missing else quarter.make()
+    return [
+        driver("serve.py", "stream", *log.files),
+        driver("crowd.py", "whole", "nginx", *log.files, name=NGINX, missing=_no_nginx()),
+        driver("airflow_api.py", *files, name=API, missing=missing, slow=True),
+    ]
+
+
+def _no_nginx() -> str | None:
+    found = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
+    return None if found else "nginx is not installed (make packages)"
+
+
 def crowd(mode: str) -> Callable[[Input], list[Contestant]]:
     """Return who serves many clients at once; nginx serves the largest file as it is."""
 
     def contestants(log: Input) -> list[Contestant]:
-        nginx = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
-        missing = None if nginx else "nginx is not installed (make packages)"
         return [
             driver("crowd.py", mode, "logflume", *log.files),
-            driver("crowd.py", mode, "nginx", *log.files, name="nginx, one file", missing=missing),
+            driver("crowd.py", mode, "nginx", *log.files, name=NGINX, missing=_no_nginx()),
         ]
 
     return contestants
@@ -356,12 +374,12 @@ def ship_stalled(log: Input) -> list[Contestant]:
     return [shipping(OURS, "stalled", "direct", "10000000"), shipping(PIPE, "stalled", "pipe", "10000000")]
 
 
-def reported_by(name: str, key: str) -> Callable[[Results, Input], float]:
+def reported_by(name: str, key: str, factor: float = 1.0) -> Callable[[Results, Input], float]:
     """Return what the driver of one contestant measured."""
 
     def figure(results: Results, log: Input) -> float:
         del log
-        return results[name].median(lambda run: run.report[key])
+        return results[name].median(lambda run: run.report[key]) * factor
 
     return figure
 
@@ -608,11 +626,16 @@ ROWS = [
     Row(
         "serve-stream",
         "whole seed log over HTTP, one client, NDJSON",
-        lambda log: [driver("serve.py", "stream", *log.files)],
+        whole_over_http,
         [
             Target("throughput", "MB/s", rate, must=400, hope=800, higher_is_better=True),
             Target("first byte", "ms", reported("first_byte_s", 1e3), must=30),
             Target("growth of the server's RSS", "MiB", reported("growth_mib"), must=32),
+            Target("nginx, one of the files", "MB/s", reported_by(NGINX, "mb_per_s"), None, higher_is_better=True),
+            Target(
+                "Airflow's API server, a quarter", "MB/s", reported_by(API, "mb_per_s"), None, higher_is_better=True
+            ),
+            Target("Airflow's API server, a quarter: first byte", "ms", reported_by(API, "first_byte_s", 1e3), None),
         ],
         data.SEED,
     ),
@@ -664,6 +687,21 @@ ROWS = [
         whole=False,
     ),
     Row(
+        "serve-latency",
+        "from the writing of a line to its being read by who follows, over HTTP, on an idle log",
+        lambda log: [driver("serve.py", "latency", *log.files)],
+        [
+            Target("an event, one source of JSON lines: half of them", "ms", reported("seconds", 1e3), must=50),
+            Target("the same, p99", "ms", reported("json_p99", 1e3), must=None),
+            Target("an event, one source of text", "ms", reported("text", 1e3), must=None),
+            Target("an event, two sources", "ms", reported("two", 1e3), must=None),
+            Target("an answer to `?wait=`", "ms", reported("wait", 1e3), must=50),
+            Target("the server while nothing is written", "cores", reported("idle_cores"), must=0.01),
+        ],
+        data.SMALL,
+        whole=False,
+    ),
+    Row(
         "serve-many",
         "32 clients read the seed log over HTTP, half of them slowly, while another asks for small things",
         crowd("many"),
@@ -684,7 +722,23 @@ ROWS = [
             Target("descriptors left", "", reported("descriptors"), must=0),
             Target("threads left", "", reported("threads"), must=0),
             Target("temporary files left", "", reported("temporary"), must=0),
-            Target("RSS left", "MiB", reported("rss_mib"), must=0),
+            Target("RSS after all, beyond after the first 2,000", "MiB", reported("rss_later_mib"), must=1),
+            Target(
+                "RSS after the first 2,000, beyond after 1,000 to warm up", "MiB", reported("rss_first_mib"), must=None
+            ),
+            Target("the cuts took", "s", reported("seconds"), must=120),
+        ],
+        data.SEED.scaled(0.25),
+        whole=False,
+    ),
+    Row(
+        "serve-gone",
+        "a client leaves in the middle of an answer: until nothing of it is held",
+        lambda log: [driver("crowd.py", "gone", "logflume", *log.files)],
+        [
+            Target("half of them", "s", reported("seconds"), must=1),
+            Target("p99", "s", reported("p99"), must=1),
+            Target("the slowest", "s", reported("most"), must=1),
         ],
         data.SEED.scaled(0.25),
         whole=False,

@@ -1,7 +1,9 @@
-"""Many clients of one server at once: ``crowd.py many|cuts logflume|nginx FILES``; ``CUTS=500`` for fewer of them.
+"""Many clients of one server: ``crowd.py whole|many|cuts|gone logflume|nginx FILES``; ``CUTS=500`` for fewer of them.
 
+``whole``: one client reads the whole log.
 ``many``: half of the clients read as fast as they can, half slowly, while somebody else asks for small things.
 ``cuts``: clients that leave in the middle of whatever they read, and what they leave behind.
+``gone``: one client at a time that leaves, and how long the server holds anything of what it read.
 
 The files are those of one log; the server is a process of its own, the clients are others. nginx serves the largest
 file as it is, and parts of it in place of rows.
@@ -18,6 +20,7 @@ import random
 import select
 import shutil
 import socket
+import statistics
 import struct
 import subprocess
 import sys
@@ -43,11 +46,17 @@ SLOW_BYTES = 64 * 1024
 SLOW_EVERY_S = 0.05
 
 CUTS = int(os.environ.get("CUTS", "10000"))
+FIRST_OF_CUTS = 5  # a fifth of them; what is left of these is noted, too
 WARM = 500
-CUTTERS = 16
+WARM_ROUNDS = 6
+CUTTERS = 64
 CUT_BYTES = 1 << 20
 IDLE_S = 12.0
 END_S = 120.0
+
+LEAVE_EACH = 25
+LEAVE_BYTES = 100_000
+LOOK_S = 0.002
 
 NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
 CONFIG = """
@@ -92,7 +101,7 @@ class Target:
 @contextlib.contextmanager
 def logflume(files: list[Path]) -> Iterator[Target]:
     """Serve the log with logflume, indexed."""
-    with served(files[0].parent) as server:
+    with served(files[0].parent, "--max-readers", str(2 * CUTTERS), "--max-searches", str(2 * CUTTERS)) as server:
         while not (meta := json.loads(server.ask("").read()))["lines"]["exact"]:
             time.sleep(0.2)
         lines = meta["lines"]["count"]
@@ -111,6 +120,7 @@ def logflume(files: list[Path]) -> Iterator[Target]:
                 f"{LOG}/search?q=needle-7f3a",
                 f"{LOG}/raw",
                 f"{LOG}/rows?from=-1000&n=1000",
+                f"{LOG}?wait=30&version={meta['version']}",
             ),
         )
 
@@ -275,31 +285,96 @@ def _cut_many(target: Target, count: int, seed: int) -> None:
         each.join()
 
 
-def _settled(target: Target) -> dict[str, int]:
-    """Return what is held when that has not changed for a while, in which idle threads of pools end, too."""
+def _settled(target: Target, idle_s: float = IDLE_S) -> tuple[dict[str, int], int]:
+    """Return what is held when that has not changed for a while, in which idle threads of pools end; and the RSS."""
     held, since_s = target.held(), time.monotonic()
     end_s = since_s + END_S
-    while time.monotonic() < min(end_s, since_s + IDLE_S):
-        time.sleep(0.5)
+    while time.monotonic() < min(end_s, since_s + idle_s):
+        time.sleep(0.1)
         now = target.held()
         if now != held:
             held, since_s = now, time.monotonic()
-    return held
+    return held, target.rss_bytes()
+
+
+def _warm(target: Target) -> tuple[dict[str, int], int]:
+    """Cut until pools of threads have grown to their bounds; return what is held then, and the RSS."""
+    held, rss = _settled(target, 0)
+    for seed in range(WARM_ROUNDS):
+        threads = held["threads"]
+        _cut_many(target, WARM, -1 - seed * CUTTERS)
+        held, rss = _settled(target)
+        if seed and held["threads"] <= threads:
+            break
+    return held, rss
 
 
 def cuts(target: Target) -> dict[str, float]:
-    """Begin to read and leave, and count what is left of it, beyond what the first of them left."""
-    _cut_many(target, WARM, 1)
-    before, rss = _settled(target), target.rss_bytes()
+    """Begin to read and leave, and count what is left of it, beyond what the first of them left.
+
+    What an allocator keeps for itself shows after the first fifth; what leaks grows with each further one.
+    """
+    before, rss = _warm(target)
+    first = CUTS // FIRST_OF_CUTS
     began = time.perf_counter()
-    _cut_many(target, CUTS, 2)
+    _cut_many(target, first, 2)
     seconds = time.perf_counter() - began
-    after = _settled(target)
+    _, rss_first = _settled(target)
+    began = time.perf_counter()
+    _cut_many(target, CUTS - first, 3)
+    seconds += time.perf_counter() - began
+    after, rss_all = _settled(target)
     left = {name: after[name] - before[name] for name in before}
-    return {"seconds": seconds, **left, "rss_mib": max(0, target.rss_bytes() - rss) / MIB}
+    grown = {"rss_first_mib": rss_first - rss, "rss_mib": rss_all - rss, "rss_later_mib": rss_all - rss_first}
+    return {"seconds": seconds, **left, **{name: size / MIB for name, size in grown.items()}}
 
 
-MODES: dict[str, Callable[[Target], dict[str, float]]] = {"many": many, "cuts": cuts}
+def gone(target: Target) -> dict[str, float]:
+    """Leave in the middle of each kind of answer, and time how long anything of it is held."""
+    _warm(target)
+    times = []
+    for path in target.cut:
+        _begin_and_leave(target, path)
+        _settled(target, 1.0)
+        times += [_time_until_gone(target, path) for _ in range(LEAVE_EACH)]
+    return {"seconds": statistics.median(times), "p99": p99(times), "most": max(times)}
+
+
+def _begin_and_leave(target: Target, path: str) -> None:
+    with _ask(target.address, path) as connection:
+        connection.settimeout(0.3)  # a follow without news sends its head
+        taken = 0
+        with contextlib.suppress(TimeoutError):
+            while taken < LEAVE_BYTES and (got := len(connection.recv(1 << 14))):
+                taken += got
+
+
+def _time_until_gone(target: Target, path: str) -> float:
+    """Return how long after the client has left no more descriptors and threads are held than before it came."""
+    before = target.held()
+    _begin_and_leave(target, path)
+    began = time.perf_counter()
+    while any(count > before[name] for name, count in target.held().items()):
+        if time.perf_counter() - began > END_S:
+            raise RuntimeError(f"{path}: something of it is held for ever: {before}, {target.held()}")
+        time.sleep(LOOK_S)
+    return time.perf_counter() - began
+
+
+def whole(target: Target) -> dict[str, float]:
+    """Read all there is once, as one client."""
+    buffer = bytearray(FAST_BYTES)
+    with _ask(target.address, target.whole) as connection:
+        began = time.perf_counter()
+        total = connection.recv_into(buffer)
+        first_byte_s = time.perf_counter() - began
+        while got := connection.recv_into(buffer):
+            total += got
+        seconds = time.perf_counter() - began
+    return {"seconds": seconds, "first_byte_s": first_byte_s, "mb_per_s": total / seconds / 1e6}
+
+
+MODES: dict[str, Callable[[Target], dict[str, float]]] = {"whole": whole, "many": many, "cuts": cuts, "gone": gone}
 SERVERS = {"logflume": logflume, "nginx": nginx}
 
 

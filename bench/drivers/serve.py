@@ -37,6 +37,8 @@ FOLLOWERS = 1000
 LINES_A_S = 5000
 TICKS_A_S = 100
 FOLLOW_S = 5
+LATE_LINES = 51
+IDLE_S = 10.0
 MIB = 1 << 20
 
 
@@ -75,10 +77,10 @@ class Served:
 
 
 @contextlib.contextmanager
-def served(folder: Path, cache: str | None = None) -> Iterator[Served]:
+def served(folder: Path, *flags: str, cache: str | None = None) -> Iterator[Served]:
     """Serve a folder on a free port; indexes are kept in ``cache``, or where they always are."""
     environ = os.environ if cache is None else {**os.environ, "XDG_CACHE_HOME": cache}
-    command: list[str | Path] = [LOGFLUME, "serve", folder, "--pattern", PATTERN, "--port", "0"]
+    command: list[str | Path] = [LOGFLUME, "serve", folder, "--pattern", PATTERN, "--port", "0", *flags]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environ) as process:
         assert process.stderr is not None  # noqa: S101 - asked for in the line above
         said = process.stderr.readline()
@@ -269,7 +271,80 @@ def followers(server: Served) -> dict[str, float]:
         os.truncate(path, size)
 
 
+# How soon who follows has a line -------------------------------------------------------------------------------------
+
+
+def _json_line(text: str) -> bytes:
+    now = dt.datetime.now(dt.timezone.utc).isoformat().replace("+00:00", "Z")
+    return f'{{"timestamp":"{now}","level":"info","event":"{text}"}}\n'.encode()
+
+
+def _text_line(text: str) -> bytes:
+    return f"{dt.datetime.now(dt.timezone.utc).isoformat()} INFO {text}\n".encode()
+
+
+def _followed(server: Served, path: Path, make: Callable[[str], bytes]) -> list[float]:
+    """Write a line now and then, and time until it comes as an event."""
+    answer = server.ask("/stream?tail=0", "text/event-stream")
+    times = []
+    luck = random.Random(1)  # noqa: S311 - the same pauses each time
+    time.sleep(2.0)  # until it follows
+    for number in range(LATE_LINES):
+        time.sleep(luck.uniform(0.15, 0.3))
+        began = time.perf_counter()
+        with path.open("ab", buffering=0) as file:
+            file.write(make(f"line {number}."))
+        while f"line {number}.".encode() not in answer.readline():
+            pass
+        times.append(time.perf_counter() - began)
+    server.connection.close()
+    return times
+
+
+def _waited(server: Served, path: Path) -> list[float]:
+    """Write a line while somebody waits for the log to change, and time until that is told."""
+    times = []
+    for number in range(LATE_LINES):
+        version = json.loads(server.ask("").read())["version"]
+        while (now := json.loads(server.ask(f"?wait=1&version={version}").read())["version"]) != version:
+            version = now  # the index comes after
+        server.connection.request("GET", f"{LOG}?wait=30&version={version}")
+        time.sleep(0.2)
+        began = time.perf_counter()
+        with path.open("ab", buffering=0) as file:
+            file.write(_json_line(f"line {number}."))
+        server.connection.getresponse().read()
+        times.append(time.perf_counter() - began)
+    return times
+
+
+def latency(_: Served) -> dict[str, float]:
+    """Follow logs of their own, which are idle but for a line now and then; and one that is idle for long."""
+    with tempfile.TemporaryDirectory() as folder, served(Path(folder)) as server:
+        one, two = (Path(folder) / f"source-{number}.log" for number in (0, 1))
+        one.write_bytes(_json_line("first"))
+        of_json = _followed(server, one, _json_line)
+        of_text = _followed(server, one, _text_line)
+        waited = _waited(server, one)
+        two.write_bytes(_json_line("first"))
+        of_two = _followed(server, two, _json_line)
+        server.ask("/stream?tail=0", "text/event-stream")
+        time.sleep(2.0)
+        cpu_s = server.cpu_s()
+        time.sleep(IDLE_S)
+        cores = (server.cpu_s() - cpu_s) / IDLE_S
+    return {
+        "seconds": statistics.median(of_json),
+        "json_p99": p99(of_json),
+        "text": statistics.median(of_text),
+        "two": statistics.median(of_two),
+        "wait": statistics.median(waited),
+        "idle_cores": cores,
+    }
+
+
 MODES = {
+    "latency": latency,
     "followers": followers,
     "stream": stream,
     "poll": poll,
@@ -284,7 +359,7 @@ def main(mode: str, files: list[str]) -> None:
     """Serve the folder of the files and print what was measured."""
     with (
         tempfile.TemporaryDirectory() as empty,
-        served(Path(files[0]).parent, empty if mode == "unindexed" else None) as server,
+        served(Path(files[0]).parent, cache=empty if mode == "unindexed" else None) as server,
     ):
         print(json.dumps(MODES[mode](server)))
 
