@@ -153,7 +153,7 @@ def _reached(asked: Asked) -> Iterator[_Log]:
         LogflumeError: in words that say what to do.
     """
     if len(asked.paths) > 1:
-        raise UsageError("an address stands alone: name one log")
+        raise UsageError("an address stands alone, with the name of one log in it: ADDRESS/ID")
     try:
         client, log_id = _find_server(asked)
         with client:

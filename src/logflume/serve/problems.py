@@ -35,6 +35,7 @@ TYPES = "urn:logflume:problem:"
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_S = 1
+_AGAIN = {"Retry-After": str(RETRY_S)}
 
 
 class Problem(Exception):
@@ -69,7 +70,7 @@ class Problem(Exception):
         return Response(body, self.status, self.headers, MEDIA_TYPE)
 
 
-def of_error(error: Exception) -> Problem | None:  # noqa: PLR0911 - a table
+def of_error(error: Exception) -> Problem | None:  # noqa: C901, PLR0911 - a table
     """Return the problem that an error of ours is to a caller; None if it is none of his."""
     match error:
         case Problem():
@@ -89,13 +90,17 @@ def of_error(error: Exception) -> Problem | None:  # noqa: PLR0911 - a table
             return Problem(400, "bad-request", f"{error}.")
         case IndexInvalid():
             detail = "The log was cut or replaced while it was looked at. Ask again."
-            return Problem(503, "log-changed", detail, headers={"Retry-After": str(RETRY_S)})
+            return Problem(503, "log-changed", detail, headers=_AGAIN)
         case SourceFailed(gap=gap):
-            retry = {"Retry-After": str(RETRY_S)}
             detail = f"{gap.detail} {gap.next_action}"
-            return Problem(503, "source-failed", detail, headers=retry, source=gap.source, reason=gap.reason)
+            return Problem(503, "source-failed", detail, headers=_AGAIN, source=gap.source, reason=gap.reason)
         case SpoolFull():
-            return Problem(503, "spool-full", "There is no more place for what is read. Ask again later.")
+            return Problem(
+                503, "spool-full", "There is no more place for what is read. Ask again later.", headers=_AGAIN
+            )
+        case OSError(strerror=reason):
+            detail = f"The log cannot be read any further: {reason or 'the system gives no reason'}. Ask again."
+            return Problem(503, "read-failed", detail, headers=_AGAIN)
     return None
 
 
@@ -127,7 +132,7 @@ def install(app: FastAPI) -> None:
         del request, error  # what runs the application tells it on stderr
         return Problem(500, "fault", "This is a fault of the server, which has told it to who runs it.").response()
 
-    for kind in (Problem, LogNotFound, CursorExpired, UsageError, IndexInvalid, SourceFailed):
+    for kind in (Problem, LogNotFound, CursorExpired, UsageError, IndexInvalid, SourceFailed, SpoolFull, OSError):
         app.add_exception_handler(kind, on_ours)
     app.add_exception_handler(RequestValidationError, on_bad_request)
     app.add_exception_handler(HTTPException, on_http)

@@ -112,7 +112,8 @@ def listen(settings: Settings) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
-        problem = f"{host}:{port} cannot be listened at: {error.strerror}. Try --port 0 for any free port"
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror  # without the address
+        problem = f"{host}:{port} cannot be listened at: {reason}. Try --port 0 for any free port"
         raise UsageError(problem) from None
 
 

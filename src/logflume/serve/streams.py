@@ -159,8 +159,11 @@ class BrokenOff(Exception):
 
 def problem_of(error: Exception) -> Problem:
     """Return what is said of an error in the middle of an answer."""
-    if isinstance(error, LogflumeError | OSError | Problem):
-        return of_error(error) or Problem(503, "read-failed", "The log cannot be read any further.")
+    problem = of_error(error)
+    if problem is None and isinstance(error, LogflumeError):
+        problem = Problem(503, "read-failed", "The log cannot be read any further.")
+    if problem is not None:
+        return problem
     _FAULTS.error("a fault in the middle of an answer", exc_info=error)
     return Problem(500, "fault", "This is a fault of the server, which has told it to who runs it.")
 
