@@ -103,9 +103,10 @@ class Watcher(Closing):
     def close(self) -> None:
         """Release the thread and the events; a ``wait`` in another thread returns. Closing twice is fine."""
         with self._closing:
-            if not self._closed.is_set() and self._events:
-                self._events.wake()
+            was_closed = self._closed.is_set()
             self._closed.set()
+            if not was_closed and self._events:
+                self._events.wake()
         self._changed.set()
         self._thread.join(_JOIN_S)
 

@@ -318,13 +318,21 @@ def test_head_answers_as_get_without_its_body(server: Server, path: str) -> None
     )
 
 
-def test_a_poll_is_answered_in_a_kilobyte(server: Server) -> None:
-    """With a token, and nothing new, headers and all."""
+@pytest.mark.parametrize(("sources", "most_bytes"), [(1, 700), (5, 1000), (50, 4000), (1000, 60_000)])
+def test_a_poll_of_five_sources_is_answered_in_a_kilobyte(
+    folder: Path, tmp_path: Path, sources: int, most_bytes: int
+) -> None:
+    """With a token, and nothing new, headers and all; of a thousand sources, too, can be gone on."""
+    for number in range(sources):
+        (folder / f"attempt=7.log.trigger.{number}.log").write_text(line(number, f"{number} " * 200))
     as_json = {"Accept": "application/json"}
-    after = server.get(f"{ATTEMPT}/stream", headers=as_json).json()["after"]
-    answer = server.get(f"{ATTEMPT}/stream", {"after": after}, as_json)
-    headers = sum(len(name) + len(value) + 4 for name, value in answer.headers.raw)
-    assert headers + len(answer.content) < 900
+    with serving(folder, tmp_path / "cache", "--pattern", "attempt=7.log.trigger.{*number}.log") as server:
+        (log,) = server.get("logs").json()["logs"]
+        after = server.get(f"logs/{log['id']}/stream", {"limit": 2000}, as_json).json()["after"]
+        answer = server.get(f"logs/{log['id']}/stream", {"after": after}, as_json)
+        assert answer.json()["lines"] == []
+        headers = sum(len(name) + len(value) + 4 for name, value in answer.headers.raw)
+        assert headers + len(answer.content) < most_bytes
 
 
 def test_an_id_that_ends_like_an_address(folder: Path, tmp_path: Path) -> None:
