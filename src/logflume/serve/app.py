@@ -164,7 +164,7 @@ def stream(  # noqa: PLR0917 - called by name
         kind = (log.id, form_of_lines, *filters.key(), *merging.key())
         live: Live = request.app.state.live
         joined = held(request, Use.FOLLOW, lambda: live.joined(wanted, kind))
-        return StreamResponse(joined, replace(form, encoding=None), stop=guard_of(request).drain.follows)
+        return StreamResponse(joined, replace(form, encoding=None, ending=None), stop=guard_of(request).drain.follows)
     reading = held(request, Use.READ, lambda: pumped(lambda: Reading(wanted), form))
     return StreamResponse(reading, form, stop=guard_of(request).drain.answers)
 

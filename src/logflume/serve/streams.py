@@ -134,16 +134,17 @@ class _Body:
             raise BrokenOff from error
 
     def _encoded(self) -> Iterator[bytes]:
-        if self._encoder is None:
-            for block in self._blocks:
-                self._form.ending.check()
-                yield block
-            return
         for block in self._blocks:
-            self._form.ending.check()
-            packed = self._encoder.compress(block)
-            yield packed + self._encoder.flush() if self._form.live else packed
-        yield self._encoder.finish()
+            if self._form.ending is not None:
+                self._form.ending.check()
+            yield self._packed(block)
+        yield b"" if self._encoder is None else self._encoder.finish()
+
+    def _packed(self, block: bytes) -> bytes:
+        if self._encoder is None:
+            return block
+        packed = self._encoder.compress(block)
+        return packed + self._encoder.flush() if self._form.live else packed
 
     def _last_words(self, problem: Problem) -> bytes:
         words = broken(self._form.media, problem)
@@ -187,7 +188,7 @@ class Form:
         head_only: the headers alone are wanted.
         status: of HTTP.
         headers: beside those that every stream has; a ``Content-Length`` is what will be sent, or less when it is cut.
-        ending: breaks it off.
+        ending: breaks it off between two blocks; None: it can be broken off at any moment.
     """
 
     media: Media
@@ -196,7 +197,7 @@ class Form:
     head_only: bool = False
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
-    ending: Ending = field(default_factory=Ending)
+    ending: Ending | None = field(default_factory=Ending)
 
 
 class StreamResponse(Response):
@@ -274,10 +275,12 @@ class StreamResponse(Response):
 
     async def _break_off(self, sending: asyncio.Future[None], send: Send) -> None:
         """Say that the server ends, to who takes it: behind the block that is being made, if it comes soon."""
-        problem = self._form.ending.problem = server_ends()
-        await asyncio.wait({sending}, timeout=LAST_WORDS_S)
-        if sending.done():
-            return
+        problem = server_ends()
+        if self._form.ending is not None:
+            self._form.ending.problem = problem
+            await asyncio.wait({sending}, timeout=LAST_WORDS_S)
+            if sending.done():
+                return
         sending.cancel()
         await asyncio.wait({sending})
         if self._form.encoding is None:
