@@ -6,6 +6,7 @@ in every form and encoding.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gzip
 import json
@@ -14,7 +15,7 @@ import socket
 import threading
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -26,14 +27,16 @@ from logflume.errors import LogflumeError, LogNotFound, ServerRefused, SourceFai
 from logflume.records import Output
 from logflume.serve.app import create_app
 from logflume.serve.guard import Guard
+from logflume.serve.reading import Media
 from logflume.serve.settings import Settings
 from logflume.serve.shelf import Shelf
+from logflume.serve.streams import Form, StreamResponse, pumped
 from logflume.serve.wire import Wire, WireConfig
 from logflume.testing import FakeReader, FakeSource
 from tests.served import DEADLINE_S, line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, MutableMapping
 
     from logflume.abc import Log, Source
     from logflume.records import Position
@@ -179,6 +182,49 @@ def test_compressed_ndjson_that_breaks(faulty: tuple[str, str], encoding: str) -
         unpacked = inflating.decompress(got)
         assert not inflating.eof
     assert problem_in(unpacked.splitlines()[-1]) == told
+
+
+class Endless:
+    """Blocks that have no end."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        while True:
+            yield b'{"event":"one"}\n'
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+@pytest.mark.parametrize("encoding", [None, "gzip", "zstd"])
+def test_a_server_that_ends_says_so(encoding: str | None) -> None:
+    """Behind the last block, which a compressed answer has a place for, too."""
+
+    async def run() -> bytes:
+        sent, stop = bytearray(), asyncio.Event()
+
+        async def send(message: MutableMapping[str, Any]) -> None:
+            await asyncio.sleep(0)
+            sent.extend(message.get("body", b""))
+            if message["type"] == "http.response.body":
+                assert message["more_body"]
+                stop.set()
+
+        async def receive() -> dict[str, Any]:
+            await asyncio.sleep(DEADLINE_S)
+            return {"type": "http.disconnect"}
+
+        form = Form(media=Media.NDJSON, encoding=encoding, live=True)
+        await StreamResponse(lambda: pumped(Endless, form), form, stop=stop)({"type": "http"}, receive, send)
+        return bytes(sent)
+
+    got = asyncio.run(run())
+    if encoding == "gzip":
+        got = zlib.decompressobj(wbits=31).decompress(got)
+    elif encoding == "zstd":
+        got = zstandard.ZstdDecompressor().decompressobj().decompress(got)
+    *lines, last = got.splitlines()
+    assert set(lines) == {b'{"event":"one"}'}
+    assert problem_in(last) == "server-ends"
 
 
 def test_text_that_breaks(faulty: tuple[str, str]) -> None:
