@@ -295,9 +295,10 @@ def crowd(mode: str) -> Callable[[Input], list[Contestant]]:
     """Return who serves many clients at once; nginx serves the largest file as it is."""
 
     def contestants(log: Input) -> list[Contestant]:
+        is_long = mode == "cuts"
         return [
-            driver("crowd.py", mode, "logflume", *log.files),
-            driver("crowd.py", mode, "nginx", *log.files, name=NGINX, missing=_no_nginx()),
+            driver("crowd.py", mode, "logflume", *log.files, slow=is_long),
+            driver("crowd.py", mode, "nginx", *log.files, name=NGINX, missing=_no_nginx(), slow=is_long),
         ]
 
     return contestants
@@ -689,7 +690,7 @@ ROWS = [
     Row(
         "serve-latency",
         "from the writing of a line to its being read by who follows, over HTTP, on an idle log",
-        lambda log: [driver("serve.py", "latency", *log.files)],
+        lambda log: [driver("serve.py", "latency", *log.files, slow=True)],
         [
             Target("an event, one source of JSON lines: half of them", "ms", reported("seconds", 1e3), must=50),
             Target("the same, p99", "ms", reported("json_p99", 1e3), must=None),
@@ -734,7 +735,7 @@ ROWS = [
     Row(
         "serve-gone",
         "a client leaves in the middle of an answer: until nothing of it is held",
-        lambda log: [driver("crowd.py", "gone", "logflume", *log.files)],
+        lambda log: [driver("crowd.py", "gone", "logflume", *log.files, slow=True)],
         [
             Target("half of them", "s", reported("seconds"), must=1),
             Target("p99", "s", reported("p99"), must=1),
