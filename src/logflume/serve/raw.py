@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import hashlib
 import re
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import quote
 
 from fastapi import Query, Request, Response
 
-from logflume.abc import TellsStatus
+from logflume.abc import TellsStatus, interrupt
 from logflume.errors import IndexInvalid, SourceFailed
 from logflume.records import Gap, GapReason, Output
 from logflume.serve.asked import LogId, guard_of, held, shelf_of
@@ -164,6 +165,8 @@ class _Copy:
             IndexInvalid: it was replaced in this moment.
         """
         self._name = source.name
+        self._reading = threading.Lock()
+        self._stopped = False
         identity = source.peek_identity()
         self._reader = source.open(part.start)
         self._left = len(part) if known else None
@@ -178,8 +181,8 @@ class _Copy:
         Raises:
             SourceFailed: they are not there any more.
         """
-        while self._left is None or self._left > 0:
-            block = self._reader.read_block(BLOCK_BYTES if self._left is None else min(BLOCK_BYTES, self._left))
+        while (self._left is None or self._left > 0) and not self._stopped:
+            block = self._read(BLOCK_BYTES if self._left is None else min(BLOCK_BYTES, self._left))
             if len(self._reader.gaps) > self._gaps:
                 raise SourceFailed(self._reader.gaps[self._gaps])
             if not block and self._left is None:
@@ -189,9 +192,18 @@ class _Copy:
             yield block
             self._left = None if self._left is None else self._left - len(block)
 
+    def _read(self, most_bytes: int) -> bytes:
+        with self._reading:
+            if self._stopped:
+                raise SourceFailed(_shrunk(self._name))
+            return self._reader.read_block(most_bytes)
+
     def close(self) -> None:
-        """Release it."""
-        self._reader.close()
+        """Release it, when a read under way in another thread has ended."""
+        self._stopped = True
+        interrupt(self._reader)
+        with self._reading:
+            self._reader.close()
 
 
 class _Part:

@@ -125,12 +125,14 @@ class _Body:
         self._blocks = blocks
         self._form = form
         self._encoder = ENCODERS[form.encoding]() if form.encoding else None
+        self._closed = False
 
     def __iter__(self) -> Iterator[bytes]:
         try:
             yield from self._encoded()
         except Exception as error:
-            yield self._last_words(problem_of(error))
+            if not self._closed:  # else it is the closing that broke it, and nobody is there to be told
+                yield self._last_words(problem_of(error))
             raise BrokenOff from error
 
     def _encoded(self) -> Iterator[bytes]:
@@ -151,6 +153,7 @@ class _Body:
         return self._encoder.compress(words) + self._encoder.flush() if self._encoder else words
 
     def close(self) -> None:
+        self._closed = True
         self._blocks.close()
 
 
