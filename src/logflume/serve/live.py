@@ -19,13 +19,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from logflume import frames
-from logflume.errors import SourceFailed
+from logflume.errors import LogflumeError, SourceFailed
 from logflume.follow import SETTLE_S, iter_followed
 from logflume.moments import show_moment
 from logflume.seek import find_tail
 from logflume.serve.problems import Problem
 from logflume.serve.pump import Pump
 from logflume.serve.reading import BLOCK_BYTES, Media, Reading, Wanted, control, end_told, event, gap_told
+from logflume.serve.streams import problem_of
 from logflume.until import has_reached
 from logflume.watch import Watcher
 
@@ -231,7 +232,10 @@ class _Shared:
         self._wake()
 
     def _end(self, error: BaseException | None) -> None:
-        self.error = error
+        if isinstance(error, Exception):  # told once to who runs the server, however many follow
+            self.error = error if isinstance(error, LogflumeError) else problem_of(error)
+        else:
+            self.error = error
         self.ended = True
         self._wake()
 
