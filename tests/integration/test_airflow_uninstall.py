@@ -55,7 +55,7 @@ assert type(handler) is FileTaskHandler, handler
 handler.local_base = sys.argv[1]
 handler._render_filename = lambda ti, number: "attempt=1.log"
 ti = SimpleNamespace(try_number=1, state="success")
-token = {"end_of_log": False, "log_pos": 0, "logflume": "1.W10."}
+token = {"end_of_log": False, "log_pos": 0, "logflume": "2.Y2AAAA."}
 stream, metadata = handler.read(ti, 1, metadata=token)
 print(json.dumps([message.event for message in stream]))
 """
