@@ -96,6 +96,23 @@ test-kubernetes: $(VENV)/.built build/kubernetes/kubernetes ## pods' logs from a
 build/kubernetes/kubernetes: scripts/build_kubernetes.sh $(wildcard tests/kubernetes/go/*)
 	@scripts/build_kubernetes.sh build/kubernetes
 
+.PHONY: test-services
+test-services: $(VENV)/.built build/collector build/azurite/.installed ## sinks against an OpenTelemetry Collector and Azure's emulator (builds and installs them: needs Go, npm)
+	@LOGFLUME_SERVICES=1 $(PYTHON) -m pytest tests/services
+
+build/collector: tests/services/main.go tests/services/go.mod tests/services/go.sum
+	@command -v go >/dev/null || { echo "there is no Go, which builds the collector: https://go.dev/dl/"; exit 1; }
+	@echo "building an OpenTelemetry Collector …"
+	@mkdir -p build
+	@cd tests/services && go build -mod=readonly -o ../../build/collector .
+
+build/azurite/.installed: tests/services/package.json
+	@echo "installing Azurite …"
+	@mkdir -p $(@D)
+	@cp $< $(@D)
+	@cd $(@D) && npm install --silent --no-audit --no-fund
+	@touch $@
+
 .PHONY: lint
 lint: $(VENV)/.built viewer ## ruff, mypy, rustfmt, clippy, Biome, tsc
 	@scripts/check.sh lint

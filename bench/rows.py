@@ -391,6 +391,12 @@ def killing(log: Input) -> list[Contestant]:
     return [driver("kill.py", "200")]
 
 
+def moto(log: Input) -> list[Contestant]:
+    """Return a million lines to AWS as moto plays it."""
+    del log
+    return [driver("moto.py", LINES_WRITTEN, slow=True)]
+
+
 def piped(results: Results, log: Input) -> float:
     """Return the child's wall time in pipe mode over that of a child that writes straight to a file."""
     del log
@@ -596,6 +602,21 @@ ROWS = [
             Target("lines out of order", "", reported("disordered"), must=0),
             Target("lines doubled", "", reported("doubled"), must=None),
             Target("shippers killed", "", reported("shippers_killed"), must=None),
+        ],
+        whole=False,
+    ),
+    Row(
+        "moto",
+        "`logflume ship` of 1 M lines to CloudWatch Logs and S3 as moto plays them, read back by boto3",
+        moto,
+        [
+            *(
+                Target(f"{service}: lines {what}", "", reported(f"{key}_{what}"), must=0)
+                for service, key in (("CloudWatch Logs", "cloudwatch"), ("S3", "s3"))
+                for what in ("lost", "doubled", "disordered")
+            ),
+            Target("streams whose manifest does not name their end", "", reported("manifests_missing"), must=0),
+            Target("shipped after (moto takes most of it)", "s", reported("seconds"), must=None),
         ],
         whole=False,
     ),

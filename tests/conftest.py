@@ -15,8 +15,10 @@ from hypothesis import settings
 
 Require = Callable[[str], None]
 
-# Run in another environment by tests/integration/test_airflow_contract.py, and by `make test-kubernetes`.
-collect_ignore = ["airflow", *([] if "LOGFLUME_KUBERNETES" in os.environ else ["kubernetes"])]
+# Run in another environment by tests/integration/test_airflow_contract.py, by `make test-kubernetes`, and by
+# `make test-services`.
+_elsewhere = {"LOGFLUME_KUBERNETES": "kubernetes", "LOGFLUME_SERVICES": "services"}
+collect_ignore = ["airflow", *(folder for name, folder in _elsewhere.items() if name not in os.environ)]
 
 # A property test has no deadline: a loaded machine is no bug. CI tries the same examples each time.
 settings.register_profile("here", deadline=None)

@@ -20,6 +20,7 @@ class Asked:
     path: str
     headers: Mapping[str, str]
     body: bytes
+    method: str = "POST"
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,8 @@ def serving(answer: Callable[[Asked], Answer], tls: ssl.SSLContext | None = None
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            asked = Asked(self.path, dict(self.headers), body)
+            body = self.rfile.read(int(self.headers["Content-Length"] or 0))
+            asked = Asked(self.path, dict(self.headers), body, self.command)
             service.asked.append(asked)
             given = service.answer(asked)
             self.send_response(given.status)
@@ -63,6 +64,8 @@ def serving(answer: Callable[[Asked], Answer], tls: ssl.SSLContext | None = None
                 self.close_connection = True
             with contextlib.suppress(OSError):
                 self.wfile.write(given.body[: given.cut])
+
+        do_GET = do_PUT = do_POST  # noqa: N815 - their names there
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
             """Say nothing."""

@@ -297,6 +297,37 @@ class Secret:
         return value
 
 
+@dataclass(frozen=True)
+class Held:
+    """A secret that may change while it is used: a token that somebody writes anew into its file, say."""
+
+    where: str
+    base: Path
+
+    def read(self) -> str:
+        """Return it as it is now.
+
+        Raises:
+            ValueError: it is not there; with what was expected.
+        """
+        return Secret().read(self.where, self.base)
+
+    def __repr__(self) -> str:
+        return "Held(…)"
+
+
+@dataclass(frozen=True)
+class HeldSecret:
+    """As ``Secret``; it is read again whenever it is used."""
+
+    expected: str = Secret.expected
+
+    def read(self, value: object, base: Path) -> Held:
+        """See that it is there."""
+        Secret().read(value, base)
+        return Held(str(value), base)
+
+
 def _read_secret(path: Path) -> str:
     try:
         data = read_bounded(path, MAX_SECRET_BYTES)

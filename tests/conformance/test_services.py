@@ -11,6 +11,7 @@ import subprocess
 import threading
 import time
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,7 +26,6 @@ from tests.web import Answer, Asked, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from logflume.abc import Sink
     from tests.conftest import Require
@@ -283,6 +283,28 @@ def test_redis_takes_a_request_once(redis_url: str, tmp_path: Path) -> None:
     with contextlib.closing(made(tmp_path, kind="redis", url=redis_url, key="once")) as sink:
         sink.send(request)
     assert entries(redis_url, "once") == [b"a", b"b"]
+
+
+def test_redis_needs_the_rights_that_the_page_names(redis_url: str, tmp_path: Path) -> None:
+    """A user with no more than those can ship; one who lacks any is refused, and told."""
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "sinks.md").read_text()
+    rights = page.partition("Rights, where Redis has ACLs: `")[2].partition("`")[0].split()
+    assert len(rights) > 3
+    with contextlib.closing(client_of(redis_url)) as client:
+        client.execute_command("ACL", "SETUSER", "shipper", "reset", "on", ">s3cret", *rights)
+        client.connection_pool.disconnect()
+    url = redis_url.replace("unix://", "unix://shipper:s3cret@")
+    (tmp_path / "out.log").write_bytes(b"one\ntwo\n")
+    sink = made(tmp_path, kind="redis", url=url, key="logs:{child}:{stream}")
+    assert "s3cret" not in sink.name
+    (progress,) = ship(tmp_path, [sink])
+    assert (progress.done, progress.refusals) == (True, 0)
+    assert entries(redis_url, "logs:{child}:out.log") == [b"one", b"two"]
+    with (
+        contextlib.closing(made(tmp_path, kind="redis", url=url, key="elsewhere")) as sink,
+        pytest.raises(SinkRefused, match=r"(?i)no permission|NOPERM"),
+    ):
+        sink.send(first_request(sink, b"a\n"))
 
 
 def test_a_redis_that_stands_still_refuses(

@@ -8,7 +8,9 @@ import pytest
 from logflume.settings import BadSetting
 from logflume.ship.config import read_config
 from logflume.ship.outgoing import OutgoingTable, Redact, Rules, Sample
+from logflume.ship.requests import TAKEN, requests_of
 from logflume.ship.shipper import Job, ship_all
+from logflume.ship.sinks import Chosen
 from logflume.ship.sinks.file import FileSink
 from logflume.ship.status import read_status
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from logflume.ship.delivery import Progress
+    from logflume.ship.requests import Receipt, Request
 
 
 def shipped(folder: Path, rules: Rules, tags: Mapping[str, str]) -> tuple[bytes, Progress]:
@@ -119,3 +122,46 @@ def test_a_mistake_is_told(tmp_path: Path, text: str, told: str) -> None:
     path.write_text(text)
     with pytest.raises(BadSetting, match=told):
         read_config(path)
+
+
+RECORD = b'2024-11-20 12:34:56,789 ERROR login password=hunter2 failed\nTraceback:\n  File "x", password=hunter2\n'
+EVERY_KIND: dict[str, dict[str, object]] = {
+    "cloudwatch": {"group": "g"},
+    "http": {"url": "http://127.0.0.1:1/"},
+    "loki": {"url": "http://127.0.0.1:1/"},
+    "objectstore": {"url": "file:///{folder}/store"},
+    "otlp": {"url": "http://127.0.0.1:1/"},
+    "redis": {"url": "redis://127.0.0.1:1/0"},
+    "file": {"path": "{folder}/file"},
+}
+
+
+@pytest.mark.parametrize("kind", EVERY_KIND)
+def test_rules_hold_for_every_kind_of_sink(folder: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What leaves has no secret, one event for each record, with its level and tags, whatever the sink makes of it."""
+    (folder / "out.log").write_bytes(RECORD * 3)
+    table = {"kind": kind, **EVERY_KIND[kind]}
+    tags = {"folder": str(folder.parent).lstrip("/"), "child": "scheduler"}
+    if kind == "file":
+        tags["folder"] = str(folder.parent)
+    sink = Chosen("each", table, "logflume.toml", folder.parent).make(folder, tags)
+    sent: list[Request] = []
+
+    def take(request: Request) -> Receipt:
+        sent.append(request)
+        return TAKEN
+
+    given = requests_of(sink)
+    monkeypatch.setattr(type(given), "send", lambda _, request: take(request))
+    redact = Redact(pattern=r"(password=)\w+", replacement="$1***")
+    rules = Rules(OutgoingTable(format="records", tags={"team": "data"}, count={"logins": "login"}), (redact,))
+    (progress,) = ship_all([Job(folder, [sink], None, lambda: rules.stage({"child": "scheduler"}))])
+    body = b"".join(request.payload for request in sent).replace(b'\\"', b'"').replace(b"\\\\", b"\\")
+    assert (progress.done, progress.redacted, progress.counts) == (True, 6, {"logins": 3})
+    assert b"hunter2" not in body
+    assert body.count(b"password=***") == 6
+    assert body.count(b'"level":"error"') == body.count(b'"child":"scheduler","team":"data"') == 3
+    assert body.count(b"Traceback:\\n") == 3, "a record's lines stay together"
+    assert sum(request.events for request in sent) in (0, 3)
+    if kind == "otlp":
+        assert body.count(b'"severityText":"ERROR"') == body.count(b'"timeUnixNano":"1732106096789000000"') == 3

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
 
-from logflume.errors import UsageError
+from logflume.errors import SinkRefused, UsageError
 from logflume.settings import BadSetting
 from logflume.ship.sinks import BUILT_IN, Chosen, kind_names, kind_of, sink_of
+from tests.web import Answer, serving
 
 THEIRS = """
 from dataclasses import dataclass
@@ -81,11 +83,25 @@ def test_what_does_not_fit_is_told(tmp_path: Path, table: dict[str, object], tol
         chosen(**table).make(tmp_path, {})
 
 
-def test_a_secret_comes_from_a_file(tmp_path: Path) -> None:
-    """A token is read from the file that the setting names, and sent as it should be."""
-    (tmp_path / "token").write_text("s3cret\n")
-    sink = chosen(kind="http", url="http://x/", token=f"file:{tmp_path / 'token'}").make(tmp_path, {})
-    assert vars(vars(sink)["_web"])["_headers"]["Authorization"] == "Bearer s3cret"
+def test_a_token_may_change_while_it_is_used(tmp_path: Path) -> None:
+    """A token is read from its file for each request, so that a new one counts at once; one that is gone is told."""
+    token = tmp_path / "token"
+    token.write_text("s3cret\n")
+    with serving(lambda _: Answer(204, b"")) as running:
+        for kind in ("http", "loki"):
+            with contextlib.closing(
+                chosen(kind=kind, url=running.url, token=f"file:{token}").make(tmp_path, {})
+            ) as sink:
+                assert "s3cret" not in repr(vars(sink))
+                sink.write(b"one\n")
+                token.write_text("n3w\n")
+                sink.write(b"two\n")
+                token.unlink()
+                with pytest.raises(SinkRefused, match=r"its token is not there: expected a secret in .*/token"):
+                    sink.write(b"three\n")
+                token.write_text("s3cret\n")
+        sent = [asked.headers["Authorization"] for asked in running.asked]
+    assert sent == ["Bearer s3cret", "Bearer n3w"] * 2
 
 
 def test_a_file_in_the_folder_itself_is_refused(tmp_path: Path) -> None:

@@ -4,7 +4,8 @@
 //!        escaped grows up to six times).
 //! Plan:  each line becomes one event, written in the service's own form behind the one before. A request ends where the
 //!        next event would not fit. It says up to where it goes, so that what is acknowledged can be known to the line.
-//! Order: as fed; times never fall, for services sort by them.
+//! Order: as fed; times never fall, for services sort by them, unless the clock was set back by more than an hour: then
+//!        they begin again with a new request, for services refuse what is ahead of their time.
 //! Loss:  none; an event over `max_event_bytes` goes on in further ones, marked. Text that is no UTF-8 gets U+FFFD, but
 //!        for Redis.
 //! Not here: sending, retries, any clock: who feeds says when the lines came.
@@ -21,6 +22,9 @@ use crate::stamp;
 
 /// What stands at the end of an event whose line goes on in the next one, and at the start of that.
 pub const GOES_ON: &str = "[logflume: the line goes on]";
+
+/// How far times may be ahead of the clock after it was set back.
+pub const AHEAD_NS: i64 = 3600 * 1_000_000_000;
 
 /// How one event is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -242,6 +246,12 @@ impl<B: AsRef<[u8]>> Packer<B> {
         // Nobody writes a line before the time that is in it: one that says so would push all later ones ahead.
         let own_ns = time_ns.map_or(arrived_ns, |ns| ns.min(arrived_ns));
         let first = self.request.events == 0;
+        if self.floor_ns.saturating_sub(arrived_ns) > AHEAD_NS {
+            if !first {
+                return false;
+            }
+            (self.floor_ns, self.after_ns) = (i64::MIN, i64::MIN);
+        }
         let mut ns = own_ns.max(self.floor_ns);
         if first {
             ns = ns.max(self.after_ns);
@@ -442,6 +452,19 @@ mod tests {
         let two = Limits { max_events: 1, request_step_ns: 1_000_000, ..limits() };
         let stamps: Vec<_> = packed(Form::CloudWatch, two, b"a\nb\n").iter().map(|r| r.first_ns).collect();
         assert_eq!(stamps, [7 * S, 7 * S + 1_000_000]);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_begins_times_anew() {
+        let mut packer = packer(Form::CloudWatch, limits());
+        let now_ns = 1_732_106_096_000_000_000;
+        packer.feed(b"wrong\nwrong, too\n".to_vec(), now_ns + 2 * AHEAD_NS);
+        packer.feed(b"right\n".to_vec(), now_ns);
+        packer.feed(b"a little back\n".to_vec(), now_ns - AHEAD_NS / 2);
+        let first = packer.take(true).unwrap();
+        let second = packer.take(true).unwrap();
+        assert_eq!((first.events, second.events), (2, 2));
+        assert_eq!((second.first_ns, second.last_ns), (now_ns, now_ns));
     }
 
     #[test]

@@ -28,6 +28,11 @@ if TYPE_CHECKING:
     from logflume.abc import Sink
     from logflume.ship.delivery import Progress
 
+AGAIN_S = 60.0
+"""What is wrong with a sink is told again after so long without it; one that comes and goes fills no terminal."""
+
+AGAIN = "it is offered again until it is taken"
+
 
 @click.command()
 @click.argument(
@@ -99,7 +104,7 @@ def shipping(
         return not stopped.is_set() and (deadline_s is None or time.monotonic() < deadline_s)
 
     progress = deliver(looked)
-    told.look(progress)
+    told.look(progress, at_end=True)
     for each in progress:
         if each.lost_bytes:
             say(f"{each.sink}: {each.lost_bytes} bytes were given up before it could have them")
@@ -107,18 +112,27 @@ def shipping(
 
 
 class _Told:
-    """Says what is wrong with a sink once, and again when it is something else."""
+    """Says what is wrong with a sink once: again when it is something else, or has been well for AGAIN_S in between."""
 
-    def __init__(self) -> None:
-        self._last: dict[int, str | None] = {}
+    def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._now_s = now_s
+        self._last: dict[int, tuple[str, float]] = {}
         self._last_rejected: dict[int, str] = {}
 
-    def look(self, progress: Sequence[Progress]) -> None:
+    def look(self, progress: Sequence[Progress], *, at_end: bool = False) -> None:
         for each in progress:
             wrong = each.refused or each.trouble
-            if wrong and self._last.get(id(each)) != wrong:
-                say(wrong if each.refused is None else f"{wrong}; it is offered again until it is taken")
-            self._last[id(each)] = wrong
+            if wrong:
+                self._look(id(each), wrong if each.refused is None else f"{wrong}; {AGAIN}", at_end=at_end)
             if each.why_rejected and self._last_rejected.get(id(each)) != each.why_rejected:
                 say(f"{each.sink} will never take {each.rejected} events: {each.why_rejected}")
                 self._last_rejected[id(each)] = each.why_rejected
+
+    def _look(self, sink: int, wrong: str, *, at_end: bool) -> None:
+        now_s = self._now_s()
+        told, seen_s = self._last.get(sink, ("", float("-inf")))
+        is_new = now_s - seen_s >= AGAIN_S or (at_end and told != wrong)
+        if is_new:
+            say(wrong)
+        if is_new or told == wrong:
+            self._last[sink] = (wrong, now_s)

@@ -32,7 +32,7 @@ from logflume.catalog import ByPattern, FolderCatalog
 from logflume.catalogs import NAME, NamedCatalogs
 from logflume.errors import UsageError
 from logflume.indexcache import IndexCache
-from logflume.serve import pump
+from logflume.serve import pump, taking
 from logflume.serve.app import create_app
 from logflume.serve.auth import Gate, read_key
 from logflume.serve.certificate import Certificate
@@ -92,7 +92,10 @@ def check(settings: Settings) -> None:
         if not folder.path.is_dir():
             raise UsageError(f"{folder.path}: there is no such folder")
     _catalog(settings)
-    Gate(settings, _key(settings, IndexCache()))
+    key = _key(settings, IndexCache())
+    Gate(settings, key)
+    if settings.take_into is not None:
+        taking.prepare(settings, key)
 
 
 def _certificate(settings: Settings) -> Certificate | None:
@@ -129,7 +132,10 @@ def application(settings: Settings, metrics_folder: Path | None = None) -> tuple
     key = _key(settings, cache)
     guard = Guard(settings, key=key, metrics_folder=metrics_folder)
     shelf = Shelf(_catalog(settings), key=key, cache=cache, quiet_ends_s=settings.quiet_ends_s)
-    return guard.wrap(create_app(shelf, guard)), guard
+    app = create_app(shelf, guard)
+    if settings.take_into is not None:
+        taking.install(app, settings, key)
+    return guard.wrap(app), guard
 
 
 def _worker_application(settings: Settings, metrics_folder: Path | None) -> tuple[ASGIApp, Guard]:

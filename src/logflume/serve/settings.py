@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from logflume.catalogs import NAME
-from logflume.kinds import APath, ListOf, OneOf, Text, Whole, YesNo
+from logflume.kinds import APath, ListOf, OneOf, Size, Text, Whole, YesNo
 from logflume.settings import (
     BadSetting,
     Declared,
@@ -29,6 +29,7 @@ from logflume.settings import (
     setting,
     shown_default,
 )
+from logflume.ship.segments import BUDGET_BYTES, MIN_BUDGET_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -41,6 +42,13 @@ CONFIG = "config"
 
 _MANY = 1_000_000
 _BYTES = 1_000_000_000_000_000
+_TOGETHER = (
+    ("tls_cert", "tls_key"),
+    ("tls_key", "tls_cert"),
+    ("jwks_file", "jwt_audience"),
+    ("take_into", "writers_file"),
+    ("writers_file", "take_into"),
+)
 _PREFIX = Text("a prefix of ids of logs, such as dag_id=load/ or team_*")
 
 
@@ -145,6 +153,19 @@ class Settings:
         ListOf(Text("an origin such as https://airflow.example.com", r"https?://[0-9A-Za-z.:\[\]*-]+"), ","),
         (),
         "Other origins whose pages may show the viewer in a frame.",
+    )
+
+    take_into: Path | None = setting(
+        APath(),
+        None,
+        "A folder: lines that others post to `/api/v1/take/STREAM` are kept there. Needs `writers_file`, and one of "
+        "`workers`.",
+    )
+    writers_file: Path | None = setting(
+        APath(), None, "Where `logflume token` keeps the tokens of who may post lines, to streams of their prefixes."
+    )
+    take_budget: int = setting(
+        Size(MIN_BUDGET_BYTES), BUDGET_BYTES, "What the files of one such stream may take; then the oldest bytes go."
     )
 
     airflow_worker: bool = setting(
@@ -273,9 +294,11 @@ def _check(settings: Settings) -> None:
     Raises:
         BadSetting: naming the one that is missing.
     """
-    for one, other in (("tls_cert", "tls_key"), ("tls_key", "tls_cert"), ("jwks_file", "jwt_audience")):
+    for one, other in _TOGETHER:
         if getattr(settings, one) is not None and getattr(settings, other) is None:
             raise BadSetting("settings", other, f"expected a value, because {one} is set")
+    if settings.take_into is not None and (settings.workers > 1 or settings.airflow_worker):
+        raise BadSetting("settings", "take_into", "expected one of workers, and no airflow_worker: one process writes")
 
 
 def check_binding(settings: Settings) -> None:

@@ -78,6 +78,7 @@ class Request:
         events, parts: how many are in it, as the packer counted.
         first_ns, last_ns: times of its first and last event.
         start, end: which bytes of the stream it is about; None where nobody counts them.
+        packed_end: how many bytes were packed up to its end since this process began with the stream.
     """
 
     stream: str
@@ -88,6 +89,7 @@ class Request:
     last_ns: int
     start: int | None = None
     end: int | None = None
+    packed_end: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +236,7 @@ class Requests:
     in_flight = 1
     linger_s = 1.0
     max_bytes_per_s: int | None = None
+    _written = 0
 
     def packer(self, stream: str) -> Packer:
         """Begin a stream."""
@@ -250,12 +253,16 @@ class Requests:
         packer = self.packer("log")
         packer.feed(block, time.time_ns())
         while packed := packer.take(everything=True):
-            self.send(request_of("log", packed))
+            self.send(request_of("log", packed, before=self._written))
+        self._written += len(block)
 
     def close(self) -> None:
         """Release nothing."""
 
 
-def request_of(stream: str, packed: Packed, start: int | None = None, end: int | None = None) -> Request:
-    """Return what a packer made as a request."""
-    return Request(stream, packed.payload, packed.events, packed.parts, packed.first_ns, packed.last_ns, start, end)
+def request_of(
+    stream: str, packed: Packed, start: int | None = None, end: int | None = None, *, before: int = 0
+) -> Request:
+    """Return what a packer made as a request; ``before``: so many bytes were packed by others before it."""
+    times = (packed.first_ns, packed.last_ns)
+    return Request(stream, packed.payload, packed.events, packed.parts, *times, start, end, before + packed.end)

@@ -16,17 +16,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from logflume import _core
-from logflume.kinds import OneOf, Pairs, Seconds, Secret, Size, Text, Whole
+from logflume.kinds import Held, HeldSecret, OneOf, Pairs, Seconds, Size, Text, Whole
 from logflume.settings import required, setting
-from logflume.ship.requests import TAKEN, Receipt, Requests
+from logflume.ship.requests import Receipt
 from logflume.ship.sinks import SinkKind
-from logflume.ship.sinks.web import Web, squeezed
+from logflume.ship.sinks.web import Posts, Web
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from logflume.ship.requests import Packer, Request
     from logflume.ship.sinks import Origin
+    from logflume.ship.sinks.web import Answer
 
 PUSH = "/loki/api/v1/push"
 BATCH_BYTES = 1024 * 1024
@@ -46,7 +47,7 @@ class LokiOptions:
         Pairs(), None, 'Labels of every line; `{job = "logflume", host = "{host}", stream = "{stream}"}` if not given.'
     )
     tenant: str | None = setting(Text(), None, "Sent as `X-Scope-OrgID`.")
-    token: str | None = setting(Secret(), None, "Sent as `Authorization: Bearer …`.")
+    token: Held | None = setting(HeldSecret(), None, "Sent as `Authorization: Bearer …`.")
     compress: str = setting(OneOf(("none", "gzip")), "none", "Whether bodies are compressed.")
     batch_bytes: int = setting(Size(1024), BATCH_BYTES, "A request of that size is full.")
     max_event_bytes: int = setting(Size(1024), MAX_EVENT_BYTES, "A longer line goes on in further ones, marked.")
@@ -55,7 +56,7 @@ class LokiOptions:
     max_bytes_per_s: int | None = setting(Size(1024), None, "No more is sent in a second.")
 
 
-class LokiSink(Requests):
+class LokiSink(Posts):
     """See ``logflume.ship.requests.RequestSink``."""
 
     def __init__(self, options: LokiOptions, origin: Origin) -> None:
@@ -67,15 +68,11 @@ class LokiSink(Requests):
         headers = {"Content-Type": "application/json"}
         if options.tenant:
             headers["X-Scope-OrgID"] = options.tenant
-        if options.token:
-            headers["Authorization"] = f"Bearer {options.token}"
-        self._web = Web(options.url, headers, path=PUSH)
+        web = Web(options.url, headers, path=PUSH, token=options.token)
+        super().__init__(origin.name or f"loki:{web.shown}", web, options)
         self._options = options
         labels = options.labels or {"job": "logflume", "host": "{host}", "stream": "{stream}"}
         self._labels = {name: origin.fill(text) for name, text in labels.items()}
-        self.name = origin.name or f"loki:{self._web.shown}"
-        self.in_flight, self.linger_s = options.in_flight, options.linger_s
-        self.max_bytes_per_s = options.max_bytes_per_s
 
     def packer(self, stream: str) -> Packer:
         """Begin a stream."""
@@ -91,23 +88,11 @@ class LokiSink(Requests):
             reference_ns=time.time_ns(),
         )
 
-    def send(self, request: Request) -> Receipt:
-        """Push it.
-
-        Raises:
-            SinkRefused: no answer, or one that says that it may be pushed again.
-        """
-        body, encoding = squeezed(request.payload, self._options.compress)
-        answer = self._web.post(self.name, body, encoding)
-        if answer.is_ok:
-            return TAKEN
+    def receipt(self, request: Request, answer: Answer) -> Receipt | None:
+        """Return what an answer says: taken, never to be taken, or None."""
         if answer.status == _BAD_REQUEST and any(words in answer.said for words in _NEVER):
             return Receipt(request.events, answer.said.decode("utf-8", "replace").partition("\n")[0][:200])
-        raise answer.refusal(self.name)
-
-    def close(self) -> None:
-        """Release connections."""
-        self._web.close()
+        return super().receipt(request, answer)
 
 
 def _words(words: str) -> Mapping[str, object] | None:

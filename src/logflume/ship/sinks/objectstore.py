@@ -7,7 +7,8 @@ Plan:  ``URL/STREAM/RUN/START-END-SIZE-CRC.log``: RUN is of the folder that was 
        in the stream. A part that is sent again has the same name, and one that overlaps another is seen by its name:
        ``logflume.sources.objectstore`` reads each byte once. The manifest says how many parts there are, and when the
        last one was written.
-Order: by name. Loss: none. Twice: nothing that a reader would see.
+Order: by name. Loss: none. Twice: nothing that a reader would see of what logflume captured. Files that somebody else
+       writes have no places that outlast their rotation: what was on its way when we were killed comes again behind it.
 """
 
 from __future__ import annotations
@@ -70,9 +71,10 @@ class ObjectStoreOptions:
 
 @dataclass
 class _Stream:
-    """What was written of one stream since we began."""
+    """What was written of one stream since we began; ``base``: where we began, if nobody else counts it."""
 
     run: str
+    base: int | None = None
     end: int | None = None
     parts: int = 0
     written_bytes: int = 0
@@ -136,11 +138,11 @@ class ObjectStoreSink(Requests):
     def _part_of(self, request: Request, store: Any) -> Part:  # noqa: ANN401 - as above
         known, size_bytes = self._streams[request.stream], len(request.payload)
         start, end = request.start, request.end
-        if end is None:  # nobody counts this stream, so we do
-            if known.end is None:
-                known.end = _end_of(store, known.run)
-            start, end = known.end, known.end + size_bytes
-            known.end = end
+        if end is None:  # nobody counts this stream, so we go on behind what is there
+            if known.base is None:
+                known.base = _end_of(store, known.run)
+            end = known.base + request.packed_end
+            start = end - size_bytes
         elif start is None:
             start = max(0, end - size_bytes)
         return Part(known.run, start or 0, end, size_bytes, zlib.crc32(request.payload), self._compresses)

@@ -16,15 +16,16 @@ from typing import TYPE_CHECKING
 from logflume import _core
 from logflume.kinds import OneOf, Pairs, Seconds, Size, Text, Whole
 from logflume.settings import required, setting
-from logflume.ship.requests import TAKEN, Receipt, Requests
+from logflume.ship.requests import TAKEN, Receipt
 from logflume.ship.sinks import SinkKind
-from logflume.ship.sinks.web import Web, squeezed
+from logflume.ship.sinks.web import Posts, Web
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from logflume.ship.requests import Packer, Request
     from logflume.ship.sinks import Origin
+    from logflume.ship.sinks.web import Answer
 
 LOGS = "/v1/logs"
 BATCH_BYTES = 1024 * 1024
@@ -47,11 +48,11 @@ class OtlpOptions:
     batch_bytes: int = setting(Size(1024), BATCH_BYTES, "A request of that size is full.")
     max_event_bytes: int = setting(Size(1024), MAX_EVENT_BYTES, "A longer line goes on in further records, marked.")
     linger_s: float = setting(Seconds(0, 60), 1.0, "How long lines wait at most for a request to become full.")
-    in_flight: int = setting(Whole(1, 16), 2, "How many requests are on their way at once.")
+    in_flight: int = setting(Whole(1, 16), 1, "How many requests are on their way at once; beyond 1 order may be lost.")
     max_bytes_per_s: int | None = setting(Size(1024), None, "No more is sent in a second.")
 
 
-class OtlpSink(Requests):
+class OtlpSink(Posts):
     """See ``logflume.ship.requests.RequestSink``."""
 
     def __init__(self, options: OtlpOptions, origin: Origin) -> None:
@@ -60,13 +61,11 @@ class OtlpSink(Requests):
         Raises:
             UsageError: it is no address.
         """
-        self._web = Web(options.url, {"Content-Type": "application/json", **(options.headers or {})}, path=LOGS)
+        web = Web(options.url, {"Content-Type": "application/json", **(options.headers or {})}, path=LOGS)
+        super().__init__(origin.name or f"otlp:{web.shown}", web, options)
         self._options = options
         attributes = options.attributes or {"service.name": "logflume", "host.name": "{host}"}
         self._attributes = {name: origin.fill(text) for name, text in attributes.items()}
-        self.name = origin.name or f"otlp:{self._web.shown}"
-        self.in_flight, self.linger_s = options.in_flight, options.linger_s
-        self.max_bytes_per_s = options.max_bytes_per_s
 
     def packer(self, stream: str) -> Packer:
         """Begin a stream."""
@@ -83,23 +82,13 @@ class OtlpSink(Requests):
             reference_ns=time.time_ns(),
         )
 
-    def send(self, request: Request) -> Receipt:
-        """Export it.
-
-        Raises:
-            SinkRefused: no answer, or one that says that it may be exported again.
-        """
-        body, encoding = squeezed(request.payload, self._options.compress)
-        answer = self._web.post(self.name, body, encoding)
+    def receipt(self, request: Request, answer: Answer) -> Receipt | None:
+        """Return what an answer says: what is taken, never to be taken, or None."""
         if answer.is_ok:
             return _receipt(answer.said)
         if answer.status == _BAD_REQUEST:  # by OTLP's own rules it must not be sent again
             return Receipt(request.events, answer.refusal(self.name).detail)
-        raise answer.refusal(self.name)
-
-    def close(self) -> None:
-        """Release connections."""
-        self._web.close()
+        return None
 
 
 def _attribute(name: str, text: str) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 Holds: as many connections as there are posts at once, each opened again when it breaks; an answer of ANSWER_BYTES at
        most. A name that is shown has no password in it.
+Plan:  ``Posts`` is what such sinks have in common: a request is a post, and what becomes of it stands in the answer.
 Not here: retries; the delivery has them. A redirect is refused and told.
 """
 
@@ -14,12 +15,16 @@ import ssl
 import threading
 import urllib.parse
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from logflume.errors import SinkRefused, UsageError
+from logflume.ship.requests import TAKEN, Requests
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from logflume.kinds import Held
+    from logflume.ship.requests import Receipt, Request
 
 TIMEOUT_S = 30.0
 """For a connection, and for each read of an answer."""
@@ -56,13 +61,14 @@ class Answer:
 class Web:
     """One address to post to; many threads may."""
 
-    def __init__(self, url: str, headers: Mapping[str, str], *, path: str = "") -> None:
+    def __init__(self, url: str, headers: Mapping[str, str], *, path: str = "", token: Held | None = None) -> None:
         """Open nothing yet. A user and password in ``url`` become basic authentication, and are never shown.
 
         Args:
             url: where to.
             headers: of every post.
             path: what is asked for where the address has no path of its own.
+            token: sent as ``Authorization: Bearer``; read for each post, for it may be another one by then.
 
         Raises:
             UsageError: it is no address.
@@ -82,6 +88,7 @@ class Web:
         self._host, self._port = host, port
         self._target = (own_path or "/") + (f"?{parts.query}" if parts.query else "")
         self._headers = {"User-Agent": "logflume", **headers}
+        self._token = token
         if parts.username is not None:
             secret = f"{urllib.parse.unquote(parts.username)}:{urllib.parse.unquote(parts.password or '')}"
             self._headers["Authorization"] = "Basic " + base64.b64encode(secret.encode()).decode()
@@ -94,9 +101,10 @@ class Web:
         Raises:
             SinkRefused: there was no whole answer.
         """
+        signed = self._signed(sink)
         connection = self._take()
         try:
-            connection.request("POST", self._target, payload, {**self._headers, **headers})
+            connection.request("POST", self._target, payload, {**self._headers, **signed, **headers})
             answer = connection.getresponse()
             promised = min(answer.length or 0, ANSWER_BYTES)
             said = answer.read(ANSWER_BYTES)
@@ -111,6 +119,14 @@ class Web:
         else:  # there is more than we read
             connection.close()
         return Answer(answer.status, answer.reason, said, _seconds(answer.headers.get("Retry-After")))
+
+    def _signed(self, sink: str) -> dict[str, str]:
+        if self._token is None:
+            return {}
+        try:
+            return {"Authorization": f"Bearer {self._token.read()}"}
+        except ValueError as error:
+            raise SinkRefused(sink, f"its token is not there: expected {error}") from None
 
     def _take(self) -> http.client.HTTPConnection:
         with self._lock:
@@ -127,6 +143,63 @@ class Web:
             free, self._free = self._free, []
         for connection in free:
             connection.close()
+
+
+class PostOptions(Protocol):
+    """What the options of such sinks have in common."""
+
+    @property
+    def compress(self) -> str:
+        """``gzip`` or ``none``."""
+        ...
+
+    @property
+    def in_flight(self) -> int:
+        """See RequestSink."""
+        ...
+
+    @property
+    def linger_s(self) -> float:
+        """See RequestSink."""
+        ...
+
+    @property
+    def max_bytes_per_s(self) -> int | None:
+        """See RequestSink."""
+        ...
+
+
+class Posts(Requests):
+    """A sink whose requests are posts to one address."""
+
+    def __init__(self, name: str, web: Web, options: PostOptions) -> None:
+        """Open nothing yet."""
+        self.name = name
+        self.in_flight, self.linger_s = options.in_flight, options.linger_s
+        self.max_bytes_per_s = options.max_bytes_per_s
+        self._web, self._compress = web, options.compress
+
+    def send(self, request: Request) -> Receipt:
+        """Post it.
+
+        Raises:
+            SinkRefused: no answer, or one that says that it may be posted again.
+        """
+        body, encoding = squeezed(request.payload, self._compress)
+        answer = self._web.post(self.name, body, encoding)
+        receipt = self.receipt(request, answer)
+        if receipt is None:
+            raise answer.refusal(self.name)
+        return receipt
+
+    def receipt(self, request: Request, answer: Answer) -> Receipt | None:
+        """Return what an answer says of a request; None: that it may be posted again."""
+        del request
+        return TAKEN if answer.is_ok else None
+
+    def close(self) -> None:
+        """Release connections."""
+        self._web.close()
 
 
 def squeezed(payload: bytes, compress: str) -> tuple[bytes, dict[str, str]]:
