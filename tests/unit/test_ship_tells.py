@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import pytest
 
 
-def test_what_is_wrong_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_wrong_is_told_once(capfd: pytest.CaptureFixture[str]) -> None:
     """A refusal that lasts, or comes and goes, is told once; another one, and one after a good while, again."""
     now_s = [0.0]
     told = _Told(lambda: now_s[0])
@@ -19,7 +19,7 @@ def test_what_is_wrong_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
         now_s[0] += seconds
         progress.refused = refused
         told.look([progress], at_end=at_end)
-        return [line.removeprefix("logflume: ").partition(";")[0] for line in capsys.readouterr().err.splitlines()]
+        return [line.removeprefix("logflume: ").partition(";")[0] for line in capfd.readouterr().err.splitlines()]
 
     assert look(0, "no credentials") == ["no credentials"]
     for _ in range(10_000):
@@ -33,10 +33,10 @@ def test_what_is_wrong_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
     assert look(1, "a third", at_end=True) == ["a third"]
 
 
-def test_what_is_never_taken_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_never_taken_is_told(capfd: pytest.CaptureFixture[str]) -> None:
     """How many events a sink will never take, and why, is told when the reason is new."""
     told = _Told()
     progress = Progress("cw", rejected=7, why_rejected="too old")
     for _ in range(3):
         told.look([progress])
-    assert capsys.readouterr().err.count("cw will never take 7 events: too old") == 1
+    assert capfd.readouterr().err.count("cw will never take 7 events: too old") == 1

@@ -42,6 +42,7 @@ LIST_S = 1.0
 _NAME = re.compile(r"(?:.*/)?([^/]+)/(\d{20})-(\d{20})-(\d+)-([0-9a-f]{8})\.log(\.zst)?")
 _ADDRESS = re.compile(r"(s3|s3a|gs|az|azure|abfs|abfss|adl|file|memory)://")
 _FINGERPRINT_BYTES = 1024
+_SHOWN_CHARS = 150
 _RETRY: Any = {"max_retries": 2, "retry_timeout": timedelta(seconds=20)}
 
 
@@ -385,4 +386,6 @@ def _gap_of(error: Exception, source: str, what: str) -> Gap:
 def first_line(error: BaseException) -> str:
     """Return what an error of obstore says, without what is for its programmers."""
     said = str(error).partition("Debug source")[0]
-    return " ".join(said.split())[:300] or type(error).__name__
+    text = " ".join(said.split()) or type(error).__name__
+    # What the service answered stands at the end, behind a long address.
+    return text if len(text) <= 2 * _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]} … {text[-_SHOWN_CHARS:]}"

@@ -28,7 +28,7 @@ from logflume.ship.requests import TAKEN, Receipt, Requests
 from logflume.ship.sinks import SinkKind
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from logflume.ship.requests import Packer, Request
     from logflume.ship.sinks import Origin
@@ -49,6 +49,7 @@ TIMEOUT_S = 30.0
 _MS_NS = 1_000_000
 _GROUP = r"[\.\-_/#A-Za-z0-9{}]{1,512}"
 _STREAM = r"[^:*]{1,512}"
+_MISSING, _THERE = "ResourceNotFoundException", "ResourceAlreadyExistsException"
 _THROTTLES = {"ThrottlingException", "Throttling", "RequestLimitExceeded", "TooManyRequestsException", "SlowDown"}
 _DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653)
 
@@ -185,31 +186,24 @@ class CloudWatchSink(Requests):
 
     def _make(self, client: Any, stream: str) -> None:  # noqa: ANN401 - as above
         """Make the stream, and the group, if they are not there."""
-        missing, there = client.exceptions.ResourceNotFoundException, client.exceptions.ResourceAlreadyExistsException
-        group = self._group
+        names = {"logGroupName": self._group, "logStreamName": stream}
         with self._making:
-            try:
-                client.create_log_stream(logGroupName=group, logStreamName=stream)
-            except there:
-                pass
-            except missing:
+            if stream in self._ready:
+                return
+            if _refused_as(client.create_log_stream, names) == _MISSING:
                 self._make_group(client)
-                client.create_log_stream(logGroupName=group, logStreamName=stream)
+                _refused_as(client.create_log_stream, names)
             self._ready.add(stream)
 
     def _make_group(self, client: Any) -> None:  # noqa: ANN401 - as above
         group, days = self._group, self._options.retention_days
-        try:
-            client.create_log_group(logGroupName=group)
-        except client.exceptions.ResourceAlreadyExistsException:
-            return
-        if days is not None:
+        if _refused_as(client.create_log_group, {"logGroupName": group}) is None and days is not None:
             client.put_retention_policy(logGroupName=group, retentionInDays=days)
 
     def _refusal(self, error: Any, stream: str) -> SinkRefused:  # noqa: ANN401 - as above
-        code = error.response.get("Error", {}).get("Code", "")
+        code = _code_of(error)
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-        if code == "ResourceNotFoundException":
+        if code == _MISSING:
             self._ready.discard(stream)  # somebody has deleted it
         if code in {"ExpiredToken", "ExpiredTokenException", "UnrecognizedClientException", "InvalidClientTokenId"}:
             self._client = None  # so that credentials are looked for again
@@ -231,6 +225,27 @@ class CloudWatchSink(Requests):
         if self._client is not None:
             self._client.close()
             self._client = None
+
+
+def _code_of(error: Any) -> str:  # noqa: ANN401 - boto3 is imported where it is used
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _refused_as(call: Callable[..., object], names: Mapping[str, str]) -> str | None:
+    """Make a call; return its code when what is made is there, or what it is made in is not.
+
+    Codes are compared: the classes of a client's exceptions are made anew by each thread that is first to ask.
+    """
+    from botocore.exceptions import ClientError
+
+    try:
+        call(**names)
+    except ClientError as error:
+        code = _code_of(error)
+        if code not in (_MISSING, _THERE):
+            raise
+        return code
+    return None
 
 
 def _one_line(error: BaseException) -> str:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import threading
 import time
 import zlib
@@ -49,6 +50,8 @@ PART_BYTES = 4 * 1024 * 1024
 
 MANIFEST_S = 30.0
 """How often the manifest is written, and at the end."""
+
+_THROTTLED = re.compile(r"\bSlowDown\b|\bServerBusy\b|\b429 Too Many Requests\b")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,8 +129,8 @@ class ObjectStoreSink(Requests):
         except SinkRefused:
             raise
         except Exception as error:
-            detail = first_line(error)
-            raise SinkRefused(self.name, detail, throttled="SlowDown" in detail or "429" in detail) from error
+            throttled = _THROTTLED.search(str(error)) is not None
+            raise SinkRefused(self.name, first_line(error), throttled=throttled) from error
         return TAKEN
 
     def _store_of(self, stream: str) -> Any:  # noqa: ANN401 - there is one class for each service
