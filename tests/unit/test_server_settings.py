@@ -126,7 +126,7 @@ def test_folders_have_names(here: Path) -> None:
         ("port = ", {}, {}, "etc/serve.toml: etc/serve.toml: expected TOML"),
         ("port = 1\nport = 2", {}, {}, "expected TOML"),
         ("a" + " = [" * 50_000, {}, {}, "expected TOML"),
-        ("#" * MAX_FILE_BYTES + "##", {}, {}, "expected at most 1048576 bytes"),
+        ("#" * MAX_FILE_BYTES + "##", {}, {}, "more than 1048576 bytes"),
         ("tls_cert = 'c'", {}, {}, "tls_key: expected a value, because tls_cert is set"),
         ("jwks_file = 'c'", {}, {}, "jwt_audience: expected a value, because jwks_file is set"),
     ],
