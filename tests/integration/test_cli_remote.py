@@ -70,7 +70,7 @@ def test_places_are_kept_between_runs(server: Server, tmp_path: Path) -> None:
     """``--cursor-file`` and ``--print-cursor`` work with the server's cursors."""
     seen = tmp_path / "seen"
     first = run("cat", "--cursor-file", seen, "--print-cursor", f"{server.url}/{DEFERRED}")
-    assert "logflume: cursor: 1." in first.err
+    assert "logflume: cursor: 2." in first.err
     assert run("cat", "--cursor-file", seen, f"{server.url}/{DEFERRED}") == Done(0, b"", "")
 
 

@@ -61,7 +61,7 @@ def _read(path: Path) -> str:
     try:
         data = read_bounded(path, MAX_FILE_BYTES)
     except OSError as error:
-        raise UsageError(f"{path}: expected a file with a token: {error.strerror}") from None
+        raise UsageError(f"{path}: {error.strerror}") from None
     return _checked(data.decode("latin-1").strip(), str(path))
 
 
