@@ -7,7 +7,9 @@ Plan:  the bytes of an input choose the calls, one after the other, and what the
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import zlib
 from typing import TYPE_CHECKING
 
 from logflume._core import Batch, Filter, Index, Merger, Scanner
@@ -169,13 +171,13 @@ def check_calls(data: bytes) -> None:
 
 
 def check_token(data: bytes) -> None:
-    """Read these bytes as a cursor's token: it is refused, or it comes back as it was."""
-    token = data.decode("utf-8", "surrogateescape")
-    try:
-        cursor = Cursor.from_token(token)
-    except BadCursor:
-        return
-    assert Cursor.from_token(cursor.token()) == cursor
+    """Read these bytes as a cursor's token, and as what one holds: it is refused, or it comes back as it was."""
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    payload = base64.urlsafe_b64encode(packer.compress(data) + packer.flush()).rstrip(b"=").decode()
+    for token in (data.decode("utf-8", "surrogateescape"), f"2.{payload}."):
+        with contextlib.suppress(BadCursor):
+            cursor = Cursor.from_token(token)
+            assert Cursor.from_token(cursor.token()) == cursor
 
 
 def check_pattern(data: bytes) -> None:
