@@ -297,7 +297,7 @@ def _with_tabs(
     for thread in threads:
         thread.start()
     try:
-        time.sleep(2)
+        time.sleep(2 * POLL_EVERY_S)
         took_s = _heartbeats(server, tokens)
     finally:
         ended.set()
@@ -342,6 +342,8 @@ def _write(home: Path, names: list[str], ended: threading.Event) -> None:
 
 def _poll_as_a_page(server: Airflow, name: str, ended: threading.Event, seen: Counter[str]) -> None:
     with server.sign_in("admin") as client:
+        # Tabs are opened one after the other.
+        ended.wait(POLL_EVERY_S * int(name.removeprefix("tab")) / TABS)
         while not ended.is_set():
             answer = client.get(logs_of(name), headers={"Accept": NDJSON}, timeout=LIMIT_S)
             seen["answers" if answer.is_success else "failed"] += 1
