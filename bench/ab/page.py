@@ -34,7 +34,8 @@ looks at its lines afterwards. *First byte* is the first of a line of the log, a
 is the most anonymous memory that the API server's processes had beyond what they had before; *temporary* the most
 bytes of temporary files that they had open, both looked at every 50 ms. *Late* lines come after one with a later
 time; *lost* ones are in the files and not in the answer. Each once, on a machine where compilers ran now and then:
-look at the CPU time of the API server beside elapsed.
+look at the CPU time of the API server beside elapsed. In the stock parts of 2026-11-21 the plugin of logflume was
+loaded, too; it looked at the headers of each request, and did nothing else.
 """
 
 SEEDS = """
@@ -65,6 +66,12 @@ def _time(seconds: float) -> str:
         return f"{seconds * 1e3:.3g} ms"
     return f"{seconds:.3g} s" if seconds < 100 else f"{seconds:.0f} s"
 
+
+NOTES = {
+    "poll": "Of logflume's, its handler takes 0.75 ms (200 polls in one process, the same files); the rest is Airflow's "
+    "own: signing in, its queries, its answer.",
+    "finished": "Stock takes some six minutes for it, and is measured with a quarter of it.",
+}
 
 COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
     "seconds": ("elapsed", _time),
@@ -142,6 +149,21 @@ def _times_faster(part: str) -> Callable[[Record], float]:
     return ratio
 
 
+def _against_four_quarters(record: Record) -> float:
+    """Return how much faster the whole log is than four times stock's quarter: it takes stock some six minutes."""
+    (stock,) = record["quarter"]["stock"]["rows"].values()
+    (ours,) = record["finished"]["logflume"]["rows"].values()
+    return float(4 * stock["seconds"] / ours["seconds"])
+
+
+def _p99_ms(kind: str) -> Callable[[Record], float]:
+    def figure(record: Record) -> float:
+        rows = record["tabs"]["logflume"]["rows"].items()
+        return float(max(figures["p99_s"] for label, figures in rows if kind in label)) * 1e3
+
+    return figure
+
+
 def _of_stock(part: str, figure: str) -> Callable[[Record], float]:
     def share(record: Record) -> float:
         (stock,) = record[part]["stock"]["rows"].values()
@@ -161,7 +183,9 @@ TARGETS = (
         *(150, 40, "ms"),
         _first_byte_ms,
     ),
-    Target("whole seed log, faster than stock", 100, 200, "×", _times_faster("finished"), at_least=True),
+    Target(
+        "whole seed log, faster than four times stock's quarter", 100, 200, "×", _against_four_quarters, at_least=True
+    ),
     Target("a quarter of it, faster than stock", 100, 200, "×", _times_faster("quarter"), at_least=True),
     Target("growth of anonymous memory, 830 MB", 48, 24, "MiB", _most(_GROWTH, "finished", scale=1 / MIB)),
     Target("growth of anonymous memory, 8.3 GB", 48, 24, "MiB", _most(_GROWTH, "tenfold", scale=1 / MIB)),
@@ -172,7 +196,8 @@ TARGETS = (
     Target("lines lost", 0, None, "lines", _most("lost", *_NDJSON, "json")),
     Target("poll with a token and nothing new", 10, None, "ms", _most("seconds", "poll", scale=1e3)),
     Target("`/api/v2/version` while it streams, median", 10, None, "ms", _most("median_s", "version", scale=1e3)),
-    Target("Execution API calls while 20 tabs follow, p99", 100, None, "ms", _most("p99_s", "tabs", scale=1e3)),
+    Target("Execution API calls while 20 tabs of logflume follow, p99", 100, None, "ms", _p99_ms("following")),
+    Target("the same, 20 of Airflow's own pages that poll", 100, None, "ms", _p99_ms("own Logs page")),
     Target("work after a client has hung up", 1, None, "s", _most("stopped_s", "hangup")),
 )
 
@@ -201,7 +226,8 @@ def text_of(record: Record) -> str:
     lines += [target.row(record) for target in TARGETS]
     for part, title in TITLES.items():
         if part in record:
-            lines += [f"\n## {title}\n", *_table(record[part]), "", *_about(record[part])]
+            note = [NOTES[part], ""] if part in NOTES else []
+            lines += [f"\n## {title}\n", *note, *_table(record[part]), "", *_about(record[part])]
     return "\n".join(lines) + "\n" + SEEDS
 
 

@@ -57,6 +57,17 @@ class StreamingExecutor(HoldingExecutor):
                 yield line
 '''
 
+HIDING = """
+import importlib.metadata
+
+found = importlib.metadata.distributions
+
+def distributions(**asked):
+    return (each for each in found(**asked) if each.metadata["Name"] != "logflume")
+
+importlib.metadata.distributions = distributions
+"""
+
 
 @contextlib.contextmanager
 def api_server(
@@ -87,15 +98,18 @@ def api_server(
             )
             tokens: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
             server.client.get(logs_of("none"))  # what is loaded at the first request is not the log's
+            has_plugin = "logflume" in server.client.get("/api/v2/plugins").text
+            if has_plugin != (who == "logflume"):
+                raise RuntimeError(f"{who} has the plugin: {has_plugin}")
             yield server, tokens
 
 
 def _no_plugin(folder: Path) -> Path:
-    """Make a folder that hides the entry point of logflume's plugin from who has it in its path."""
-    metadata = folder / "hidden" / "logflume-0.dist-info" / "METADATA"
-    metadata.parent.mkdir(parents=True)
-    metadata.write_text("Metadata-Version: 2.1\nName: logflume\nVersion: 0\n")
-    return metadata.parents[1]
+    """Make a folder that hides logflume's entry points from who has it in its path."""
+    hidden = folder / "hidden"
+    hidden.mkdir()
+    (hidden / "sitecustomize.py").write_text(HIDING)
+    return hidden
 
 
 def logs_of(task: str) -> str:
