@@ -68,8 +68,8 @@ def _time(seconds: float) -> str:
 
 
 NOTES = {
-    "poll": "Of logflume's, its handler takes 0.75 ms (200 polls in one process, the same files); the rest is Airflow's "
-    "own: signing in, its queries, its answer.",
+    "poll": "Of logflume's, its handler takes 0.75 ms (200 polls in one process, the same files); the rest is "
+    "Airflow's own: signing in, its queries, its answer.",
     "finished": "Stock takes some six minutes for it, and is measured with a quarter of it.",
 }
 
