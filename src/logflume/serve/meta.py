@@ -234,7 +234,9 @@ class _Look:
             with contextlib.suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(self._changed.set)
 
-        paths = [path for source in log.sources() if isinstance(source, TellsPaths) for path in source.paths]
+        paths: list[str] = []
+        with contextlib.suppress(Exception):  # whoever waits is told by the next look
+            paths += (path for source in log.sources() if isinstance(source, TellsPaths) for path in source.paths)
         return Watcher(paths, poll_s=LOOK_S, tell=tell)
 
     async def _look(self, shelf: Shelf, log: Log) -> None:
