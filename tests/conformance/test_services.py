@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import json
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -197,6 +198,32 @@ def test_what_a_collector_never_takes_is_counted(tmp_path: Path) -> None:
     with serving(collector.answer) as running, contextlib.closing(made(tmp_path, kind="otlp", url=running.url)) as sink:
         request = first_request(sink, b"a\nb\nc\nd\n")
         assert (sink.send(request).rejected, sink.send(request).rejected) == (3, 4)
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"[" * 4000, b"7", b'{"partialSuccess": 7}', b'{"partialSuccess": {"rejectedLogRecords": "-1"}}']
+)
+def test_whatever_a_collector_says_with_200_is_taken(tmp_path: Path, said: bytes) -> None:
+    """An answer that nobody understands is a 200 all the same: the request is not sent again for ever."""
+    with (
+        serving(lambda _: Answer(200, said)) as running,
+        contextlib.closing(made(tmp_path, kind="otlp", url=running.url)) as sink,
+    ):
+        assert sink.send(first_request(sink, b"a\n")).rejected == 0
+
+
+@pytest.mark.parametrize(
+    ("said", "told"), [(b'{"detail": "not\\nyou"}', "not you"), (b"[" * 4000, "[[["), (b"a\nb", "a")]
+)
+def test_what_a_refusal_says_is_told(tmp_path: Path, said: bytes, told: str) -> None:
+    """The detail of a problem is told, else the first line of a refusal; hostile ones, too."""
+    with (
+        serving(lambda _: Answer(503, said)) as running,
+        contextlib.closing(made(tmp_path, kind="otlp", url=running.url)) as sink,
+        pytest.raises(SinkRefused, match=re.escape(f"503 Service Unavailable {told}")) as refusal,
+    ):
+        sink.send(first_request(sink, b"a\n"))
+    assert len(str(refusal.value)) < 300
 
 
 @pytest.fixture(scope="module")

@@ -98,8 +98,8 @@ def _attribute(name: str, text: str) -> dict[str, object]:
 def _receipt(said: bytes) -> Receipt:
     try:
         partial = json.loads(said or b"{}").get("partialSuccess") or {}
-        rejected = int(partial.get("rejectedLogRecords", 0))
-    except (ValueError, AttributeError, TypeError):
+        rejected = max(0, int(partial.get("rejectedLogRecords", 0)))
+    except (ValueError, AttributeError, TypeError, RecursionError):
         return TAKEN
     return Receipt(rejected, str(partial.get("errorMessage", ""))[:200]) if rejected else TAKEN
 

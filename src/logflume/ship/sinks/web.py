@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import gzip
 import http.client
+import json
 import ssl
 import threading
 import urllib.parse
@@ -53,8 +54,7 @@ class Answer:
 
     def refusal(self, sink: str) -> SinkRefused:
         """Return it as an error."""
-        first = self.said.decode("utf-8", "replace").partition("\n")[0][:_SHOWN_CHARACTERS]
-        detail = f"it answered {self.status} {self.words} {first}".rstrip()
+        detail = f"it answered {self.status} {self.words} {_sentence(self.said)[:_SHOWN_CHARACTERS]}".rstrip()
         return SinkRefused(sink, detail, retry_after_s=self.retry_after_s, throttled=self.status == _TOO_MANY)
 
 
@@ -143,6 +143,17 @@ class Web:
             free, self._free = self._free, []
         for connection in free:
             connection.close()
+
+
+def _sentence(said: bytes) -> str:
+    """Return what the body of a refusal says for people: the detail of a problem (RFC 9457), else its first line."""
+    try:
+        told = json.loads(said)
+    except (ValueError, RecursionError):
+        told = None
+    if isinstance(told, dict) and isinstance(told.get("detail"), str):
+        return " ".join(told["detail"].split())
+    return said.decode("utf-8", "replace").partition("\n")[0]
 
 
 class PostOptions(Protocol):
