@@ -312,7 +312,8 @@ RATES = ("100", "50", "10", "1")
 
 def capturing(name: str, way: str, *words: str) -> Contestant:
     """Return a child whose output is captured in some way; see the driver."""
-    missing = None if way in {"file", "cat"} or has_command("run") else "logflume run is not there yet"
+    by_itself = way in {"file", "cat", "loop", "thread"}
+    missing = None if by_itself or has_command("run") else "logflume run is not there yet"
     if way == name and not shutil.which(way):
         missing = f"{way} is not installed (make bench-peers)"
     program: list[str | Path] = [ROOT / ".venv" / "bin" / "python", ROOT / "bench" / "drivers" / "capture.py"]
@@ -324,7 +325,8 @@ def capture_lines(log: Input) -> list[Contestant]:
     del log
     ways = {OURS: "direct", PIPE: "pipe", "logflume, fifo": "fifo", PLAIN_FILE: "file", "cat > file": "cat"}
     peers = {name: name for name in ("s6-log", "svlogd", "multilog", "rotatelogs")}
-    return [capturing(name, way, LINES_WRITTEN) for name, way in {**ways, **peers}.items()]
+    loops = {"a supervisor's one loop, discarded": "loop", "a thread of it, discarded": "thread"}
+    return [capturing(name, way, LINES_WRITTEN) for name, way in {**ways, **peers, **loops}.items()]
 
 
 def stalled(log: Input) -> list[Contestant]:

@@ -1,8 +1,9 @@
 """Run a child whose output is captured, and report what the child saw: ``capture.py WAY LINES [BYTES_A_WRITE]``.
 
 WAY is ``file`` (the child writes straight to a file), ``cat`` (through a pipe into ``cat > file``), the name of another
-logger (through a pipe into that), or ``direct``, ``pipe``, ``fifo`` or ``pty`` (under ``logflume run``). ``seconds`` is
-the child's own wall time, without the start of Python.
+logger (through a pipe into that), ``loop`` or ``thread`` (read and discarded as by peers/polling.py), or ``direct``,
+``pipe``, ``fifo`` or ``pty`` (under ``logflume run``). ``seconds`` is the child's own wall time, without the start of
+Python.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench.data import BUILD, LOGFLUME
+from bench.data import BUILD, LOGFLUME, ROOT
 
 SOURCE = Path(__file__).with_name("writer.c")
 BUDGET = "1GB"
@@ -26,6 +27,8 @@ LOGGERS = {
     "rotatelogs": 'rotatelogs -n 20 "$0/out.log" 64M',
 }
 """Others that keep what a pipe brings, as they rotate by themselves; each into the folder."""
+
+POLLING = ("loop", "thread")
 
 
 def writer() -> Path:
@@ -43,6 +46,8 @@ def command(way: str, folder: Path, child: list[str]) -> list[str]:
         return ["sh", "-c", 'exec "$@" > "$0"', str(folder / "out.log"), *child]
     if way == "cat":
         return ["sh", "-c", '"$@" | cat > "$0"', str(folder / "out.log"), *child]
+    if way in POLLING:
+        return [sys.executable, str(ROOT / "bench" / "peers" / "polling.py"), way, *child]
     if way in LOGGERS:
         return ["sh", "-c", f'"$@" | {LOGGERS[way]}', str(folder), *child]
     return [str(LOGFLUME), "run", "-q", "--dir", str(folder), "--capture", way, "--budget", BUDGET, "--", *child]

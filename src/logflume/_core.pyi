@@ -219,6 +219,7 @@ class Outgoing:
         redact: list[tuple[str, str]],  # pattern, replacement with $1
         count: list[str],
         sample: tuple[str, int] | None = None,  # pattern of a record's first line, keep one in so many
+        lines_per_s: int | None = None,  # of more in each second in which they came, the first
         as_records: str | None = None,  # the inside of an object with tags; None: lines stay lines
         zone: str = "UTC",
         reference_ns: int = 0,

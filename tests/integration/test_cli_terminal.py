@@ -57,9 +57,11 @@ class AtTerminal:
     def wait_for(self, text: bytes) -> None:
         """Read until something is shown; what was shown before it is forgotten."""
         deadline = time.monotonic() + PATIENCE_S
+        poll = select.poll()
+        poll.register(self.ours, select.POLLIN)
         while text not in self.seen:
             assert time.monotonic() < deadline, f"never shown: {text!r}, but {self.seen!r}"
-            if select.select([self.ours], [], [], 0.1)[0]:
+            if poll.poll(100):
                 self.seen += os.read(self.ours, 4096)
         self.seen = self.seen.partition(text)[2]
 

@@ -20,6 +20,7 @@ from logflume.ship.feed import Bases, Feed
 from logflume.ship.fsck import check, repair
 from logflume.ship.replay import replay
 from logflume.ship.segments import Fsync, Rules, Segments
+from logflume.ship.shipper import Job
 from logflume.sources.captured import SIDE
 from logflume.sources.local import LocalSource
 from logflume.sources.rotation import rotated_set
@@ -168,7 +169,7 @@ def require_tools_work(folder: Path) -> None:
     repair(folder)
     assert check(folder) == []
     sink = ListSink()
-    assert replay(folder, [sink])[0].done
+    assert replay(Job(folder, [sink]))[0].done
     kept = b"".join(path.read_bytes() for path in rotated_set(folder / NAME))
     got = b"".join(line for line in sink.all.splitlines(keepends=True) if line[:1] != b"{")
     assert got == kept

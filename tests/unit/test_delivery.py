@@ -20,12 +20,13 @@ from logflume.errors import SinkRefused, UsageError
 from logflume.ship import chunks
 from logflume.ship.cursors import Cursor, read_all
 from logflume.ship.delivery import Delivery
-from logflume.ship.feed import Bases, Feed, Known
+from logflume.ship.feed import Bases, Feed
 from logflume.ship.lines import MAX_LINE_BYTES, WholeLines
 from logflume.ship.requests import TAKEN, Requests
 from logflume.ship.segments import Rules, Segments, Writer
 from logflume.ship.senders import MAX_DELAY_S, MAX_IN_FLIGHT, Pace
 from logflume.ship.shipper import MAX_SINKS, ship
+from logflume.sources.arrivals import Known
 from logflume.sources.captured import SIDE
 from logflume.sources.local import LocalSource
 
@@ -455,7 +456,7 @@ def test_what_was_read_before_the_index_told_of_it_is_not_compared(tmp_path: Pat
     """A look that found nothing within a stretch is no beginning of it; the next stretch is compared again."""
     index = tmp_path / "index"
     chunks.begin(index, chunks.Header(0, (1, 2), 0))
-    known = Known(index)
+    known = Known(lambda: index.open("rb"))
     assert list(known.iter_damage(150, b"")) == []
     data = bytes(range(250)) * 2
     with index.open("ab") as file:

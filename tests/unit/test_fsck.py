@@ -11,7 +11,7 @@ from logflume.errors import UsageError
 from logflume.ship.fsck import check, repair
 from logflume.ship.replay import replay
 from logflume.ship.segments import Rules, Segments
-from logflume.ship.shipper import ship
+from logflume.ship.shipper import Job, ship
 from logflume.sources.captured import SIDE
 from tests.integration.command import run
 from tests.unit.test_delivery import ListSink, lines
@@ -128,7 +128,7 @@ def test_fsck_says_what_it_finds(captured: Path) -> None:
 def test_a_replay_moves_no_cursor(captured: Path) -> None:
     """All that is kept comes again, although the sink had it; what is captured later is shipped from where it was."""
     again = ListSink()
-    assert replay(captured, [again])[0].done
+    assert replay(Job(captured, [again]))[0].done
     assert again.all == lines(20_000)
     segments = Segments(captured, NAME, Rules(1 << 20, segment_bytes=100_000))
     segments.append(lines(10, 20_000))
@@ -148,7 +148,7 @@ def test_a_replay_from_a_time_on(tmp_path: Path) -> None:
     segments.close()
     for since, first in ((-1, 0), (4, 4000), (8.5, 9000), (60, 10_000)):
         sink = ListSink()
-        assert replay(tmp_path, [sink], since_ns=now_ns + int(since * 1e9))[0].done
+        assert replay(Job(tmp_path, [sink]), since_ns=now_ns + int(since * 1e9))[0].done
         assert sink.all == lines(10_000 - first, first), since
 
 

@@ -13,6 +13,7 @@ from logflume.ship.shipper import Job, ship_all
 from logflume.ship.sinks import Chosen
 from logflume.ship.sinks.file import FileSink
 from logflume.ship.status import read_status
+from tests.integration.command import run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,6 +59,47 @@ def test_the_place_of_a_sink_stays_right(folder: Path) -> None:
         file.write(b"one more secret\n")
     arrived, _ = shipped(folder, rules, {})
     assert arrived == b"a ***\n" * 1000 + b"one more ***\n"
+
+
+def test_what_was_redacted_once_does_not_leave_plain_by_mistake(tmp_path: Path) -> None:
+    """``replay`` and ``drain`` ask for the settings by which lines left before; with them lines are redacted again."""
+    kept, settings, archive = tmp_path / "kept", tmp_path / "x.toml", tmp_path / "archive.log"
+    settings.write_text(f'[sinks.a]\nkind = "file"\npath = "{archive}"\n[outgoing.redact.x]\npattern = "hunter2"\n')
+    assert run("run", "--quiet", "--dir", kept, "--config", settings, "--", "echo", "hunter2").code == 0
+    assert archive.read_text() == "***\n"
+    again = tmp_path / "again.log"
+    for command in ("replay", "drain"):
+        refused = run(command, kept, "--sink", f"file:{again}")
+        assert (refused.code, again.exists()) == (2, False)
+        assert "--config" in refused.err
+    assert run("replay", kept, "--sink", f"file:{again}", "--config", settings).code == 0
+    assert (again.read_text(), archive.read_text()) == ("***\n", "***\n***\n")
+    assert run("drain", kept, "--sink", f"file:{tmp_path / 'other.log'}", "--config", settings).code == 0
+    assert (tmp_path / "other.log").read_text() == "***\n"
+    assert run("replay", kept, "--sink", f"file:{tmp_path / 'plain.log'}", "--plain").code == 0
+    assert (tmp_path / "plain.log").read_text() == "hunter2\n"
+
+
+def test_no_more_lines_leave_than_wanted() -> None:
+    """Of a burst the first lines leave, as many as may in the time in which it came; a slow log leaves whole."""
+    stage = Rules(OutgoingTable(lines_per_s=10)).stage({})
+    second_ns = 10**9
+    burst = b"".join(b"%d\n" % n for n in range(25))
+    first = stage.apply(burst, 0)
+    assert first is not None
+    assert first.block == burst[:20]
+    assert stage.left_out == 15
+    later = stage.apply(burst, second_ns)
+    assert later is not None
+    assert later.block == burst[:20]
+    assert stage.apply(burst, 4 * second_ns) is None  # in the three seconds since
+    assert stage.apply(b"1\n" * 5, 4 * second_ns) is None
+    assert stage.apply(b"1\n" * 11, 5 * second_ns) is None  # what was left of the last
+    assert stage.left_out == 30
+    back = stage.apply(burst, 0)  # a clock that was set back gives nothing
+    assert back is not None
+    assert len(back.block.splitlines()) == 4
+    assert back.size_before(len(back.block), len(burst)) == len(burst)
 
 
 def test_what_is_left_out_is_counted_and_not_waited_for(folder: Path) -> None:

@@ -29,6 +29,8 @@ pub struct Rules {
     pub count: Vec<String>,
     /// Of the records whose first line matches, one in so many is kept.
     pub sample: Option<(String, u64)>,
+    /// No more lines than these leave for each second in which they came; the first of a burst are kept.
+    pub lines_per_s: Option<u64>,
     /// Each record becomes one JSON object, with its time, its level, and these tags (the inside of a JSON object).
     pub as_records: Option<String>,
 }
@@ -48,6 +50,7 @@ pub struct Outgoing {
     redact: Vec<(Regex, Vec<u8>)>,
     count: Vec<Regex>,
     sample: Option<(Regex, u64)>,
+    rate: Option<Rate>,
     as_records: Option<String>,
     stamps: stamp::Reader,
     sampled: u64,
@@ -71,6 +74,7 @@ impl Outgoing {
             redact: rules.redact.iter().map(with).collect::<Result<_, _>>()?,
             count: rules.count.iter().map(compiled).collect::<Result<_, _>>()?,
             sample: rules.sample.as_ref().map(|(source, each)| Ok((compiled(source)?, *each))).transpose()?,
+            rate: rules.lines_per_s.map(Rate::new),
             as_records: rules.as_records.clone(),
             stamps,
             sampled: 0,
@@ -83,18 +87,23 @@ impl Outgoing {
     /// Apply the rules to whole lines that had come by `arrived_ns`; None: they pass as they are.
     pub fn apply(&mut self, block: &[u8], arrived_ns: i64) -> Option<Sent> {
         self.tally(block);
+        let over = self.rate.as_mut().is_some_and(|rate| rate.is_over(count_lines(block), arrived_ns));
         let concerned = |regex: &Regex| regex.is_match(block);
-        let untouched = self.as_records.is_none()
+        let untouched = !over
+            && self.as_records.is_none()
             && !self.redact.iter().any(|(regex, _)| concerned(regex))
             && !self.sample.as_ref().is_some_and(|(regex, _)| concerned(regex));
         if untouched {
+            if let Some(rate) = &mut self.rate {
+                rate.take(count_lines(block));
+            }
             return None;
         }
         let mut sent = Sent::default();
         let mut at = 0;
         while at < block.len() {
             let end = self.record_end(block, at);
-            if self.is_kept(first_line(&block[at..end])) {
+            if self.is_kept(first_line(&block[at..end])) && self.is_within_rate(&block[at..end]) {
                 self.write(block, at, end, arrived_ns, &mut sent);
             } else {
                 self.left_out += count_lines(&block[at..end]);
@@ -144,6 +153,10 @@ impl Outgoing {
             }
             _ => true,
         }
+    }
+
+    fn is_within_rate(&mut self, record: &[u8]) -> bool {
+        self.rate.as_mut().is_none_or(|rate| rate.take(count_lines(record)))
     }
 
     fn write(&mut self, block: &[u8], start: usize, end: usize, arrived_ns: i64, sent: &mut Sent) {
@@ -205,6 +218,36 @@ impl Outgoing {
         }
         out.extend_from_slice(tags.as_bytes());
         out.extend_from_slice(b"}\n");
+    }
+}
+
+/// How many lines may leave: as many as came at the rate, and what was not used of the last second.
+#[derive(Debug)]
+struct Rate {
+    lines_per_s: u64,
+    left: u64,
+    arrived_ns: Option<i64>,
+}
+
+impl Rate {
+    fn new(lines_per_s: u64) -> Self {
+        Rate { lines_per_s, left: lines_per_s, arrived_ns: None }
+    }
+
+    /// Some lines have come by a time; whether they are more than may leave.
+    fn is_over(&mut self, lines: u64, arrived_ns: i64) -> bool {
+        let before = self.arrived_ns.replace(arrived_ns).unwrap_or(arrived_ns);
+        let elapsed = u128::from(arrived_ns.saturating_sub(before).max(0).unsigned_abs());
+        let more = u128::from(self.lines_per_s) * elapsed / 1_000_000_000;
+        self.left = self.left.min(self.lines_per_s).saturating_add(u64::try_from(more).unwrap_or(u64::MAX));
+        lines > self.left
+    }
+
+    /// Let so many leave together, if any may.
+    fn take(&mut self, lines: u64) -> bool {
+        let any = self.left > 0;
+        self.left = self.left.saturating_sub(lines);
+        any
     }
 }
 

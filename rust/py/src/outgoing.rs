@@ -19,11 +19,13 @@ type Applied = Option<(Py<PyBytes>, Py<PyBytes>, Py<PyBytes>)>;
 #[pymethods]
 impl Outgoing {
     #[new]
-    #[pyo3(signature = (*, redact, count, sample=None, as_records=None, zone="UTC", reference_ns=0))]
+    #[allow(clippy::too_many_arguments)]
+    #[pyo3(signature = (*, redact, count, sample=None, lines_per_s=None, as_records=None, zone="UTC", reference_ns=0))]
     fn new(
         redact: Vec<(String, String)>,
         count: Vec<String>,
         sample: Option<(String, u64)>,
+        lines_per_s: Option<u64>,
         as_records: Option<String>,
         zone: &str,
         reference_ns: i64,
@@ -31,7 +33,7 @@ impl Outgoing {
         let settings = stamp::Settings { zone: zone.to_owned(), time_format: None, reference_ns };
         let stamps = stamp::Reader::new(&settings).map_err(|error| PyValueError::new_err(error.to_string()))?;
         let sample = sample.map(|(pattern, each)| (pattern, each.max(1)));
-        let rules = Rules { redact, count, sample, as_records };
+        let rules = Rules { redact, count, sample, lines_per_s, as_records };
         let bad = |error: BadPattern| PyValueError::new_err((error.reason, error.position));
         Ok(Outgoing { core: Core::new(&rules, stamps.clone()).map_err(bad)?, stamps })
     }

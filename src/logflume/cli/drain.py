@@ -11,10 +11,11 @@ from pathlib import Path
 import click
 
 from logflume.cli import FAILED
+from logflume.cli import options as ask
 from logflume.cli.screen import say, visible
-from logflume.cli.ship import made_of, shipping
+from logflume.cli.ship import again_of, shipping
 from logflume.errors import UsageError
-from logflume.ship.shipper import ship
+from logflume.ship.shipper import ship_all
 from logflume.ship.sinks import KINDS
 from logflume.ship.status import SinkStatus, read_status
 from logflume.sizes import show_size
@@ -25,6 +26,8 @@ _LOOK_S = 0.1
 @click.command()
 @click.argument("folder", metavar="FOLDER", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--sink", "sinks", metavar="SINK", multiple=True, help=f"Ship there first, up to what is there: {KINDS}.")
+@ask.config
+@ask.plain
 @click.option(
     "--timeout",
     "timeout_s",
@@ -32,20 +35,20 @@ _LOOK_S = 0.1
     type=click.FloatRange(min=0),
     help="Give up after so long. [default: never]",
 )
-def command(folder: Path, sinks: tuple[str, ...], timeout_s: float | None) -> int:
+def command(folder: Path, sinks: tuple[str, ...], config: Path | None, plain: bool, timeout_s: float | None) -> int:
     """Wait until every sink has had all that is in FOLDER.
 
     What is missing when the time is over is said. Whoever ships from FOLDER goes on meanwhile. Sinks that nobody ships
-    to are named with --sink, and get what is there now; it ends although somebody still captures.
+    to are named with --sink or --config, and get what is there now; it ends although somebody still captures.
 
     \b
     logflume drain logs/job --timeout 60
     logflume drain logs/job --sink file:/mnt/archive/job.log
     """
     deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
-    if sinks:
-        made = made_of(sinks, folder)
-        return shipping(lambda looked: ship(folder, made, ends_at_once=True, looked=looked), deadline_s)
+    if sinks or config is not None:
+        job = again_of(folder, sinks, config, plain=plain)
+        return shipping(lambda looked: ship_all([job], ends_at_once=True, looked=looked), deadline_s)
     while left := _left(folder):
         if deadline_s is not None and time.monotonic() >= deadline_s:
             for sink in left:

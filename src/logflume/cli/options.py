@@ -42,6 +42,9 @@ config = click.option(
     type=click.Path(dir_okay=False, path_type=Path),
     help="A TOML file that says how output is kept and names sinks, [sinks.NAME].",
 )
+plain = click.option(
+    "--plain", is_flag=True, help="Send lines as they are, although [outgoing] of a file changed them before."
+)
 quiet = click.option("-q", "--quiet", is_flag=True, help="Show no progress. What could not be read is said anyway.")
 color = click.option(
     "--color",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from logflume.cli import options as ask
 from logflume.cli.screen import say
 from logflume.errors import UsageError
 from logflume.ship.config import Config, read_config
-from logflume.ship.shipper import Job, ship_all
+from logflume.ship.shipper import Job, is_changed, ship_all
 from logflume.ship.sinks import KINDS, sink_of, tags_of_host
 
 if TYPE_CHECKING:
@@ -78,10 +79,34 @@ def _iter_jobs(folder: Path | None, words: Sequence[str], known: Config | None, 
     for child, each in folders:
         if folder is None and not each.exists():
             continue  # a child that has not run yet
-        tags = {"child": child or each.absolute().name}
-        made = made_of(words, each) + (known.make_sinks(each, tags) if known else [])
-        rules = known.outgoing if known else None
-        yield Job(each, made, state, None if rules is None else partial(rules.stage, {**tags_of_host(), **tags}))
+        yield job_of(each, words, known, state=state, child=child)
+
+
+def job_of(
+    folder: Path, words: Sequence[str], known: Config | None, *, state: Path | None = None, child: str | None = None
+) -> Job:
+    """Return what is shipped from one folder: to the sinks that words and a file name, as that file says."""
+    tags = {"child": child or folder.absolute().name}
+    made = made_of(words, folder) + (known.make_sinks(folder, tags) if known else [])
+    rules = known.outgoing if known else None
+    return Job(folder, made, state, None if rules is None else partial(rules.stage, {**tags_of_host(), **tags}))
+
+
+def again_of(folder: Path, words: Sequence[str], config: Path | None, *, plain: bool) -> Job:
+    """Return the same for what is shipped again: what was changed on its way before does not leave as it is by mistake.
+
+    Raises:
+        UsageError: it would, or it is not said where to.
+    """
+    if config is None and not plain and is_changed(folder):
+        raise UsageError(
+            f"what left {folder} was changed by [outgoing] of a file of settings, redacted perhaps: name it with "
+            "--config FILE, or say --plain"
+        )
+    job = job_of(folder, words, None if config is None else read_config(config))
+    if not job.sinks:
+        raise UsageError("say where to: --sink SINK, or --config FILE with a table [sinks.NAME]")
+    return replace(job, stage=None) if plain else job
 
 
 def made_of(words: Sequence[str], folder: Path) -> list[Sink]:

@@ -13,10 +13,9 @@ from __future__ import annotations
 
 import os
 import zlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from logflume.sources.arrivals import ENTRY, HEADER, Entry, Header, iter_entries, read_header
+from logflume.sources.arrivals import ENTRY, HEADER, Damage, Entry, Header, iter_entries, read_header
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,14 +30,6 @@ ENTRY_EVERY_BYTES = 64 * 1024
 """Fewer bytes wait for their entry until ENTRY_EVERY_NS has gone by."""
 
 ENTRY_EVERY_NS = 1_000_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Damage:
-    """Bytes of a segment that are not what came."""
-
-    start: int
-    end: int
 
 
 def iter_damage(segment: int, index: Path, first: int = 0) -> Iterator[Damage]:

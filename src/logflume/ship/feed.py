@@ -9,11 +9,8 @@ Order: as written. Loss: what was given up before it was read; told in its place
 
 from __future__ import annotations
 
-import bisect
-import contextlib
 import json
 import time
-import zlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -23,12 +20,13 @@ from logflume.records import Gap, GapReason
 from logflume.ship import chunks
 from logflume.ship.cursors import Place
 from logflume.ship.lines import WholeLines
+from logflume.sources.arrivals import Known
 from logflume.sources.captured import SIDE
 from logflume.sources.openfile import key_text
 from logflume.sources.rotation import rotated_set
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from logflume.abc import Reader, Source
@@ -72,11 +70,6 @@ class Bases:
         known = self._known(position)
         return time.time_ns() if known is None else known.arrived_ns(position.offset)
 
-    def iter_damage(self, position: Position, block: bytes) -> Iterator[chunks.Damage]:
-        """Yield which stretches that end in a block just read are not what came, as far as it is known by now."""
-        known = self._known(position)
-        return iter(()) if known is None else known.iter_damage(position.offset, block)
-
     def _known(self, position: Position) -> Known | None:
         key = position.identity.key
         base = self.offset_of(position)
@@ -84,7 +77,7 @@ class Bases:
             return None
         if self._of_segment is None or self._of_segment[0] != key:
             index = self._folder / f"{self._stream}.{base - position.offset:020d}.index"
-            self._of_segment = key, Known(index)
+            self._of_segment = key, Known(lambda: index.open("rb"))
         return self._of_segment[1]
 
     def offset_of(self, position: Position) -> int | None:
@@ -112,62 +105,6 @@ class Bases:
     def _look(self) -> None:
         headers = map(chunks.read_header, self._folder.glob(f"{self._stream}.*.index"))
         self._bases = {key_text(header.key): header.base for header in headers if header}
-
-
-class Known:
-    """When the bytes of one segment came, and what they were; what its index says is read once."""
-
-    def __init__(self, index: Path) -> None:
-        self._index = index
-        self._ends: list[int] = []
-        self._times_ns: list[int] = []
-        self._crcs: list[int] = []
-        self._summed_to: int | None = None  # the sum of the bytes from the entry's start on to there is known
-        self._entry = 0
-        self._crc = 0
-
-    def arrived_ns(self, offset: int) -> int:
-        """Return when the byte at ``offset`` had come: as its index says, or now."""
-        if not self._ends or offset >= self._ends[-1]:
-            self._read_on()
-        number = bisect.bisect_right(self._ends, offset)
-        return self._times_ns[number] if number < len(self._ends) else time.time_ns()
-
-    def _read_on(self) -> None:
-        with contextlib.suppress(OSError):
-            for entry in chunks.iter_entries(self._index, len(self._ends)):
-                self._ends.append(entry.end)
-                self._times_ns.append(entry.time_ns)
-                self._crcs.append(entry.crc)
-
-    def iter_damage(self, offset: int, block: bytes) -> Iterator[chunks.Damage]:
-        """Sum up the bytes of a block, and yield the stretches whose sums are others than the index says.
-
-        What is read before the index tells of it is not compared, nor what is read only in part.
-        """
-        end = offset + len(block)
-        if not block:  # nothing to sum up, and where it begins may be within what comes
-            return
-        if not self._ends or end > self._ends[-1]:
-            self._read_on()
-        if self._summed_to != offset:
-            self._entry, self._crc = bisect.bisect_left(self._ends, offset), 0
-            self._entry += self._start < offset
-        at, view = max(offset, self._start), memoryview(block)
-        while at < end and self._entry < len(self._ends):
-            stop = min(self._ends[self._entry], end)
-            self._crc = zlib.crc32(view[at - offset : stop - offset], self._crc)
-            at = stop
-            if at == self._ends[self._entry]:
-                if self._crc != self._crcs[self._entry]:
-                    yield chunks.Damage(self._start, at)
-                self._entry, self._crc = self._entry + 1, 0
-        self._summed_to = at if at == end else None
-
-    @property
-    def _start(self) -> int:
-        """Where the present entry's bytes begin."""
-        return self._ends[min(self._entry, len(self._ends)) - 1] if self._entry and self._ends else 0
 
 
 class Feed:
@@ -216,7 +153,6 @@ class Feed:
 
     def _take(self, reader: Reader, block: bytes, *, last: bool) -> Batch | None:
         self._at += len(block)
-        self._note_damage(reader, block)
         before = self._note_gaps(reader, len(block))
         lines = self._lines.feed(block) if block else self._lines.take_rest() if last else self._lines.take_ripe()
         told, lost_bytes = self._told()
@@ -258,12 +194,14 @@ class Feed:
         """Find what is missing before the block just read; return the torn line before it, ended."""
         new = reader.gaps[self._gaps :]
         self._gaps = len(reader.gaps)
-        self._missing += new
+        changed = [gap for gap in new if gap.reason is GapReason.CORRUPT and gap.lost_bytes is not None]
+        self._changed += changed  # these bytes come all the same
+        self._missing += [gap for gap in new if gap not in changed]
         if not size:
             return b""
         first = self._at - size == reader.start
         begins = self._bases.offset_of(reader.position(self._at - size)) if self._missing or first else self._expected
-        if first and self._place is None and begins:
+        if first and self._place is None and begins and not self._missing:
             detail = "they were given up before this sink began."
             self._missing.append(Gap(self.stream, GapReason.EXPIRED, detail, "Nothing can be done."))
         torn = b""
@@ -275,14 +213,6 @@ class Feed:
             torn += b"\n" if torn else b""
         self._expected = None if begins is None else begins + size
         return torn
-
-    def _note_damage(self, reader: Reader, block: bytes) -> None:
-        """Note what of a block is not what came; it is passed on as it is."""
-        for damage in self._bases.iter_damage(reader.position(self._at - len(block)), block):
-            where = f"bytes {damage.start} to {damage.end} of its file"
-            detail = f"{where} do not fit their checksum; they are passed on as they are."
-            size = damage.end - damage.start
-            self._changed.append(Gap(self.stream, GapReason.CORRUPT, detail, "Run logflume fsck.", size))
 
     def _told(self) -> tuple[bytes, int]:
         missing, self._missing = self._missing + self._changed, []

@@ -3,7 +3,7 @@
 Holds: a block and what becomes of it. What is on the disk stays as it came; only what leaves is changed.
 Plan:  the core does it (``_core.Outgoing``), with patterns in linear time. It tells where each line ends before and
        after, so that a sink's place stays right to the line. ``WholeRecords`` keeps the lines of a record in one block.
-Order: as written. Loss: what ``sample`` leaves out, counted.
+Order: as written. Loss: what ``sample`` and ``lines_per_s`` leave out, counted.
 """
 
 from __future__ import annotations
@@ -43,6 +43,12 @@ class OutgoingTable:
     )
     tags: Mapping[str, str] | None = setting(
         Pairs(), None, "Added to each object, beside `child` and `host`; with `records` only."
+    )
+    lines_per_s: int | None = setting(
+        Whole(1, 1_000_000_000),
+        None,
+        "Of each stream no more lines leave than so many for each second in which they came; the first of a burst do, "
+        "the others are left out, counted.",
     )
     count: Mapping[str, str] | None = setting(
         Pairs(), None, "Names and patterns: how many lines match is in /metrics, by name."
@@ -86,6 +92,7 @@ class Rules:
             redact=[(each.pattern, each.replacement) for each in self.redact],
             count=[(self.table.count or {})[name] for name in names],
             sample=None if self.sample is None else (self.sample.pattern, self.sample.keep_one_in),
+            lines_per_s=self.table.lines_per_s,
             as_records=inside if self.as_records else None,
             reference_ns=time.time_ns(),
         )

@@ -7,31 +7,30 @@ Plan:  the indexes say when bytes came; a replay from a time on begins at the la
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from logflume.ship import chunks
 from logflume.ship.cursors import Cursor, Place
 from logflume.ship.fsck import streams_of
-from logflume.ship.shipper import ship
+from logflume.ship.shipper import Job, ship_all
 from logflume.sources.captured import SIDE
 from logflume.sources.local import LocalSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from logflume.abc import Sink
     from logflume.ship.delivery import Progress
 
 
 def replay(
-    folder: Path,
-    sinks: Sequence[Sink],
+    job: Job,
     *,
     since_ns: int | None = None,
     looked: Callable[[Sequence[Progress]], bool] = lambda _: True,
 ) -> list[Progress]:
-    """Deliver all that is there, or what came since a time, to every sink; return how far.
+    """Deliver all that is there, or what came since a time, to every sink of a job; return how far.
 
     Raises:
         UsageError, OSError: as ``ship``.
@@ -41,12 +40,13 @@ def replay(
     """
     with tempfile.TemporaryDirectory(prefix="logflume-replay-") as state:
         if since_ns is not None:
-            places = {name: place for name in streams_of(folder) if (place := place_at(folder, name, since_ns))}
-            for sink in sinks:
+            names = streams_of(job.folder)
+            places = {name: place for name in names if (place := place_at(job.folder, name, since_ns))}
+            for sink in job.sinks:
                 cursor = Cursor(Path(state), sink.name)
                 cursor.save(places)
                 cursor.close()
-        return ship(folder, sinks, state=Path(state), looked=looked, ends_at_once=True)
+        return ship_all([replace(job, state=Path(state))], looked=looked, ends_at_once=True)
 
 
 def place_at(folder: Path, name: str, since_ns: int) -> Place | None:

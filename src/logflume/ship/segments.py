@@ -253,6 +253,11 @@ class Segments:
         Nothing waits any more once ``ended`` is set: the budget may then be exceeded, and what a disk refuses is given
         up. Bytes that are given up are counted; the line that they tear is ended.
         """
+        full_bytes = self.rules.full_bytes()
+        for start in range(0, len(data), full_bytes):
+            self._append(memoryview(data)[start : start + full_bytes])
+
+    def _append(self, data: bytes | memoryview) -> None:
         if self._is_full(len(data)):
             self._try_to_rotate(len(data))
         if self._torn:

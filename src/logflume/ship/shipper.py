@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 MAX_SINKS = 64
 """Each costs a thread, a batch and descriptors."""
 
+_CHANGED = "outgoing"
+
 NOTE_S = 0.5
 """How often progress is noted beside the streams, for ``logflume status``."""
 
@@ -99,6 +101,9 @@ def ship_all(
     if not 0 < sum(len(job.sinks) for job in jobs) <= MAX_SINKS:
         raise UsageError(f"name 1 to {MAX_SINKS} sinks, counted for each folder")
     deliveries = {job.folder: _deliveries(job, follow=follow, ends_at_once=ends_at_once) for job in jobs}
+    for job in jobs:
+        if job.stage is not None:
+            _note_change(job.folder)
     threads = [delivery for each in deliveries.values() for delivery in each]
     for delivery in threads:
         delivery.start()
@@ -153,6 +158,18 @@ def _join_for(deliveries: Sequence[Delivery], seconds: float) -> None:
     deadline_s = time.monotonic() + seconds
     for delivery in deliveries:
         delivery.join(max(0.0, deadline_s - time.monotonic()))
+
+
+def _note_change(folder: Path) -> None:
+    """Note that what is shipped from a folder is not what lies there: whoever ships from it later should know."""
+    with contextlib.suppress(OSError):  # a note only
+        (folder / SIDE).mkdir(exist_ok=True)
+        (folder / SIDE / _CHANGED).touch()
+
+
+def is_changed(folder: Path) -> bool:
+    """Tell whether what was shipped from a folder was changed on its way: redacted, say."""
+    return (folder / SIDE / _CHANGED).exists()
 
 
 def _note_all(deliveries: Mapping[Path, Sequence[Delivery]]) -> None:

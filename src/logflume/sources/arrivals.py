@@ -13,16 +13,18 @@ import bisect
 import contextlib
 import os
 import struct
+import time
 import zlib
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from logflume.sources.captured import SIDE
 from logflume.sources.opening import open_regular
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from logflume.sources.rotation import Key
 
@@ -104,15 +106,84 @@ def read_header(path: Path) -> Header | None:
 
 def iter_entries(path: Path, first: int = 0) -> Iterator[Entry]:
     """Yield the good entries of an index from number ``first`` on, up to the first bad one."""
-    end = 0
     with path.open("rb") as file:
-        file.seek(HEADER.size + first * ENTRY.size)
-        while values := _unpack(ENTRY, file.read(ENTRY.size)):
-            entry = Entry(*values[:3])
-            if entry.end <= end:
-                return
-            end = entry.end
-            yield entry
+        yield from entries_in(file, first)
+
+
+def entries_in(file: BinaryIO, first: int = 0) -> Iterator[Entry]:
+    """Yield the same of an open one."""
+    end = 0
+    file.seek(HEADER.size + first * ENTRY.size)
+    while values := _unpack(ENTRY, file.read(ENTRY.size)):
+        entry = Entry(*values[:3])
+        if entry.end <= end:
+            return
+        end = entry.end
+        yield entry
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Bytes of a segment that are not what came."""
+
+    start: int
+    end: int
+
+
+class Known:
+    """When the bytes of one segment came, and what they were; what its index says is read once."""
+
+    def __init__(self, open_index: Callable[[], BinaryIO]) -> None:
+        self._open_index = open_index
+        self._ends: list[int] = []
+        self._times_ns: list[int] = []
+        self._crcs: list[int] = []
+        self._summed_to: int | None = None  # the sum of the bytes from the entry's start on to there is known
+        self._entry = 0
+        self._crc = 0
+
+    def arrived_ns(self, offset: int) -> int:
+        """Return when the byte at ``offset`` had come: as its index says, or now."""
+        if not self._ends or offset >= self._ends[-1]:
+            self._read_on()
+        number = bisect.bisect_right(self._ends, offset)
+        return self._times_ns[number] if number < len(self._ends) else time.time_ns()
+
+    def _read_on(self) -> None:
+        with contextlib.suppress(OSError), self._open_index() as file:
+            for entry in entries_in(file, len(self._ends)):
+                self._ends.append(entry.end)
+                self._times_ns.append(entry.time_ns)
+                self._crcs.append(entry.crc)
+
+    def iter_damage(self, offset: int, block: bytes) -> Iterator[Damage]:
+        """Sum up the bytes of a block, and yield the stretches whose sums are others than the index says.
+
+        What is read before the index tells of it is not compared, nor what is read only in part.
+        """
+        end = offset + len(block)
+        if not block:  # nothing to sum up, and where it begins may be within what comes
+            return
+        if not self._ends or end > self._ends[-1]:
+            self._read_on()
+        if self._summed_to != offset:
+            self._entry, self._crc = bisect.bisect_left(self._ends, offset), 0
+            self._entry += self._start < offset
+        at, view = max(offset, self._start), memoryview(block)
+        while at < end and self._entry < len(self._ends):
+            stop = min(self._ends[self._entry], end)
+            self._crc = zlib.crc32(view[at - offset : stop - offset], self._crc)
+            at = stop
+            if at == self._ends[self._entry]:
+                if self._crc != self._crcs[self._entry]:
+                    yield Damage(self._start, at)
+                self._entry, self._crc = self._entry + 1, 0
+        self._summed_to = at if at == end else None
+
+    @property
+    def _start(self) -> int:
+        """Where the present entry's bytes begin."""
+        return self._ends[min(self._entry, len(self._ends)) - 1] if self._entry and self._ends else 0
 
 
 class Arrivals:
@@ -123,42 +194,61 @@ class Arrivals:
         folder, self._name = os.path.split(path)
         self._side = Path(folder, SIDE)
         self._root = root
-        self._indexes: dict[Key, str] = {}
+        self._are_noted: bool | None = None
+        self._indexes: dict[Key, tuple[str, int] | None] = {}
+        self._known: tuple[Key, Known] | None = None
 
     def are_noted(self) -> bool:
-        """Whether there is anything at all beside the files."""
-        return self._side.is_dir()
+        """Whether there is anything at all beside the files; looked at once."""
+        if self._are_noted is None:
+            self._are_noted = self._side.is_dir()
+        return self._are_noted
+
+    def base_of(self, key: Key) -> int:
+        """Return how many bytes of the stream came before a file; 0 where nobody counted them."""
+        found = self._index_of(key) if self.are_noted() else None
+        return 0 if found is None else found[1]
+
+    def iter_damage(self, key: Key, offset: int, block: bytes) -> Iterator[Damage]:
+        """Yield which stretches of a file that end in a block just read are not what came, as far as that is noted."""
+        if not self.are_noted() or self._index_of(key) is None:
+            return iter(())
+        if self._known is None or self._known[0] != key:
+            self._known = key, Known(partial(self._open_file, key))
+        return self._known[1].iter_damage(offset, block)
 
     def of(self, key: Key, start: int, size: int, changed_ns: int) -> list[tuple[int, int]]:
         """Return when ``size`` bytes of a file from ``start`` on came: from which of them on, at which time, in ns.
 
         What came last may not be noted yet: that had come when the file was last changed. Nothing where nobody noted.
         """
-        with contextlib.suppress(OSError), self._open_index(key) as index:
-            return _times(index, start, size, changed_ns)
+        with contextlib.suppress(OSError), self._open_file(key) as file:
+            return _times(file.fileno(), start, size, changed_ns)
         return []
 
-    @contextlib.contextmanager
-    def _open_index(self, key: Key) -> Iterator[int]:
+    def _open_file(self, key: Key) -> BinaryIO:
         """Open the index of a file to read.
 
         Raises:
             OSError: it has none.
         """
-        if key not in self._indexes:
-            self._look()
-        path = self._indexes.get(key)
-        if path is None:
+        found = self._index_of(key)
+        if found is None:
             raise FileNotFoundError
-        descriptor = open_regular(path, self._root)
-        try:
-            header = header_of(os.pread(descriptor, HEADER.size, 0))
-            if header is None or header.key != key:
-                del self._indexes[key]
-                raise FileNotFoundError
-            yield descriptor
-        finally:
-            os.close(descriptor)
+        file = os.fdopen(open_regular(found[0], self._root), "rb")
+        header = header_of(os.pread(file.fileno(), HEADER.size, 0))
+        if header is None or header.key != key:
+            file.close()
+            raise FileNotFoundError
+        return file
+
+    def _index_of(self, key: Key) -> tuple[str, int] | None:
+        """Return path and base of the index of a file; one that has none when it is first read has none."""
+        if key not in self._indexes:
+            with contextlib.suppress(OSError):
+                self._look()
+            self._indexes.setdefault(key, None)
+        return self._indexes[key]
 
     def _look(self) -> None:
         prefix, suffix = f"{self._name}.", ".index"
@@ -173,7 +263,7 @@ class Arrivals:
                 finally:
                     os.close(descriptor)
                 if header is not None:
-                    self._indexes[header.key] = path
+                    self._indexes[header.key] = path, header.base
 
 
 def _times(index: int, start: int, size: int, changed_ns: int) -> list[tuple[int, int]]:

@@ -169,7 +169,10 @@ class LocalSource:
             if last or not left:
                 self._require_still(members, file)
                 file.at += left  # beyond the end: bytes before the offset do not come out when they appear
-                return LocalReader(self._files, file, Ahead(file.age, members[index + 1 :]), start, gaps)
+                reader = LocalReader(self._files, file, Ahead(file.age, members[index + 1 :]), start, gaps)
+                if not start and not index:
+                    reader.note_beginning()
+                return reader
             gaps.extend(self._files.damage_gaps(file, start - left))
             file.close()
         raise self._files.nothing_there()
@@ -242,6 +245,7 @@ class LocalReader(Closing):
             self._failed = broken.gap
             raise
         self._block_bytes = len(block)
+        self._note_damage(block)
         return block
 
     def has_arrivals(self) -> bool:
@@ -340,6 +344,25 @@ class LocalReader(Closing):
         self._end_stretch()
         file.start_over()
         self._stretch = _Stretch(self._offset, 0)
+
+    def note_beginning(self) -> None:
+        """Note what a capture counted before the oldest file."""
+        lost_bytes = self._arrivals.base_of(self._file.key)
+        if lost_bytes:
+            name = self._files.told(self._file.path)
+            detail = f"{lost_bytes} bytes came before {name} begins: they were given up, or removed as it was wanted."
+            next_action = "Read what is left; give the capture a larger budget, or look where it was shipped to."
+            self._note(GapReason.EXPIRED, detail, next_action, lost_bytes)
+
+    def _note_damage(self, block: bytes) -> None:
+        """Note what of a block is not what was captured; it is passed on as it is."""
+        file = self._file
+        if file.compressed:
+            return
+        for damage in self._arrivals.iter_damage(file.key, file.at - len(block), block):
+            where = f"bytes {damage.start} to {damage.end} of {self._files.told(file.path)}"
+            detail = f"{where} do not fit their checksum; they are passed on as they are."
+            self._note(GapReason.CORRUPT, detail, "Run logflume fsck.", damage.end - damage.start)
 
     # from one file to the next
 
