@@ -332,7 +332,7 @@ def capture_lines(log: Input) -> list[Contestant]:
 def stalled(log: Input) -> list[Contestant]:
     """Return a supervisor all of whose sinks hang."""
     del log
-    return [driver("stalled.py", "30")]
+    return [driver("stalled.py", "30", slow=True)]
 
 
 def capture_flood(log: Input) -> list[Contestant]:
@@ -390,7 +390,7 @@ def reported_by(name: str, key: str, factor: float = 1.0) -> Callable[[Results, 
 def killing(log: Input) -> list[Contestant]:
     """Return the ordeal of 200 kills."""
     del log
-    return [driver("kill.py", "200")]
+    return [driver("kill.py", "200", slow=True)]
 
 
 def moto(log: Input) -> list[Contestant]:

@@ -187,6 +187,7 @@ class Feed:
                 self._reader = self._source.open(self._bases.linear_of(self._place.position))
                 advice = "Give the capture a larger budget, or a sink that keeps up."
                 self._missing.append(Gap(self.stream, GapReason.EXPIRED, str(expired), advice, expired.lost_bytes))
+                self._gaps = len(self._reader.gaps)  # what came before its beginning is told by that
         self._at = self._reader.start
         return self._reader
 
