@@ -104,6 +104,7 @@ def main() -> None:
     """Run it once."""
     times, seed = int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 1
     base = Path(tempfile.mkdtemp(prefix="logflume-kill-"))
+    began_s = time.monotonic()
     with subprocess.Popen([sys.executable, STUB, "0.005", "--order"], stdout=subprocess.PIPE) as stub:
         assert stub.stdout is not None  # noqa: S101 - it is a pipe
         port = int(stub.stdout.readline())
@@ -117,6 +118,7 @@ def main() -> None:
             wait_for(lambda: seen(port)["lines"] >= kept)
             found = seen(port)
             report = {
+                "seconds": time.monotonic() - began_s,
                 "killed": times,
                 "shippers_killed": ordeal.shippers_killed,
                 "written": times * LINES,
