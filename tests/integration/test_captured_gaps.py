@@ -82,7 +82,7 @@ def test_files_that_were_given_up_are_a_gap(rotated: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["rotated", "punched"])
 def test_every_reader_comes_across_what_is_missing(kind: str, request: pytest.FixtureRequest) -> None:
-    """A log of which bytes were given up is followed, indexed and has its tail; what is left is the same everywhere."""
+    """A log of which bytes were given up is followed, and has its tail; what is left is the same everywhere."""
     folder: Path = request.getfixturevalue(kind)
     log = log_of_paths([str(folder)])
     given, gaps = merged(folder)
@@ -90,28 +90,19 @@ def test_every_reader_comes_across_what_is_missing(kind: str, request: pytest.Fi
     with iter_followed(log, TEXT, ended=lambda: True) as followed:
         assert b"".join(followed) == given
         assert reasons(followed.gaps) == reasons(gaps)
-    index = LogIndex(log, TEXT, cache=None)
-    index.build()
     kept = given.splitlines(keepends=True)
+    assert b"".join(tail(log.sources(), 10, TEXT)) == b"".join(kept[-10:])
+
+
+def test_what_is_left_of_rotated_files_is_indexed(rotated: Path) -> None:
+    """Lines of a log whose oldest files were given up are counted from what is left."""
+    index = LogIndex(log_of_paths([str(rotated)]), TEXT, cache=None)
+    index.build()
+    kept = merged(rotated)[0].splitlines(keepends=True)
     assert index.progress.complete
     assert index.totals.lines == len(kept)
     for first in (0, 1, len(kept) // 2, len(kept) - 2):
         assert b"".join(index.iter_rows(first, 5)) == b"".join(kept[first : first + 5])
-    assert b"".join(tail(log.sources(), 10, TEXT)) == b"".join(kept[-10:])
-
-
-def test_a_hole_that_grows_under_an_index_is_noticed(tmp_path: Path) -> None:
-    """When more is given up after it was indexed, the index is built anew, of what is left."""
-    segments = Segments(tmp_path, NAME, Rules(MIN_BUDGET_BYTES), writer=Writer.CHILD)
-    log = log_of_paths([str(tmp_path)])
-    index = LogIndex(log, TEXT, cache=None)
-    for start in range(0, 12_000, 1000):
-        os.write(segments.descriptor, lines(1000, start))
-        segments.tick()
-        index.build()
-        kept = merged(tmp_path)[0].splitlines(keepends=True)
-        assert b"".join(index.iter_rows(index.totals.lines - 5, 5)) == b"".join(kept[-5:])
-    segments.close()
 
 
 def test_bytes_that_were_changed_are_a_gap_and_come_all_the_same(tmp_path: Path) -> None:
