@@ -470,7 +470,7 @@ def big(root: Path) -> Path:
 
 
 class Reading:
-    """Somebody who reads big.log, and has had the first bytes of it."""
+    """Somebody who reads big.log, and has had the beginning of it, up to the first cursor."""
 
     def __init__(self, server: Server) -> None:
         self._client = httpx.Client(timeout=DEADLINE_S)
@@ -482,7 +482,8 @@ class Reading:
         answer = self._answer.__enter__()
         self.status = answer.status_code
         self._lines = answer.iter_lines()
-        self.lines.append(json.loads(next(self._lines)))
+        while "cursor" not in (self.lines or [{}])[-1].get("logflume", {}):
+            self.lines.append(json.loads(next(self._lines)))
         return self
 
     def rest(self) -> None:
