@@ -54,6 +54,9 @@ _STATES = {
     TaskInstanceState.FAILED: LogState.FAILED,
 }
 
+_SAY_ALL = (TaskInstanceState.RUNNING, TaskInstanceState.SUCCESS, TaskInstanceState.FAILED)
+"""States of a task that say no more than that of its log."""
+
 
 def log_id_of(dag_id: str, run_id: str, task_id: str, map_index: int, try_number: int) -> str:
     """Name the log of a try."""
@@ -140,7 +143,8 @@ class TaskLog:
             state = self._row.state
             if self._row.try_number != self._key[4]:
                 return LogStatus(LogState.ENDED)
-            status = LogStatus(_STATES.get(state, LogState.ENDED), detail=str(state or ""))
+            detail = "" if state in _SAY_ALL else str(state or "")
+            status = LogStatus(_STATES.get(state, LogState.ENDED), detail=detail)
             # Who follows is given what comes after the end, too.
             return status if has_settled(self._row) else replace(status, state=LogState.RUNNING)
 
