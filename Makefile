@@ -71,7 +71,12 @@ airflow: .venv-airflow/.logflume ## Apache Airflow in an environment of its own,
 	@scripts/install_airflow.sh .venv-airflow $<
 	@touch $@
 
-.venv-airflow/.logflume: .venv-airflow/.tools $(VENV)/.built pyproject.toml $(PYTHON_SOURCES) | viewer
+# An older release of the Kubernetes provider, for tests of what its executor leaves behind.
+.venv-airflow/provider-10.13: .venv-airflow/.tools
+	@$(<D)/bin/python -m pip --quiet --disable-pip-version-check install --upgrade --no-deps --target $@ apache-airflow-providers-cncf-kubernetes==10.13.0
+	@touch $@
+
+.venv-airflow/.logflume: .venv-airflow/.tools .venv-airflow/provider-10.13 $(VENV)/.built pyproject.toml $(PYTHON_SOURCES) | viewer
 	@scripts/install_here.sh .venv-airflow
 	@touch $@
 

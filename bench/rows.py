@@ -405,16 +405,34 @@ def piped(results: Results, log: Input) -> float:
     return ratio(results[PIPE], results[PLAIN_FILE])
 
 
-def running_logs(log: Input) -> list[Contestant]:
-    """Return who reads a running pod's log, in Airflow's environment."""
-    del log
-    python, path = ROOT / ".venv-airflow" / "bin" / "python", ROOT / "bench" / "drivers" / "executor_logs.py"
-    missing = None if python.exists() else ".venv-airflow is not there (make airflow)"
-    kinds = {OURS: "logflume", AIRFLOW: "stock"}
-    return [
-        Contestant(name, [python, path, kind, "1000", "8", "100"], stdout="capture", missing=missing)
-        for name, kind in kinds.items()
-    ]
+def running_logs(*provider: Path) -> Callable[[Input], list[Contestant]]:
+    """Return who reads a running pod's log, in Airflow's environment: beside the newest provider, or the one given."""
+
+    def contestants(log: Input) -> list[Contestant]:
+        del log
+        python, path = ROOT / ".venv-airflow" / "bin" / "python", ROOT / "bench" / "drivers" / "executor_logs.py"
+        missing = None if all(each.exists() for each in (python, *provider)) else "it is not there (make airflow)"
+        kinds = {OURS: "logflume", AIRFLOW: "stock"}
+        return [
+            Contestant(name, [python, path, kind, "1000", "8", "100", *provider], stdout="capture", missing=missing)
+            for name, kind in kinds.items()
+        ]
+
+    return contestants
+
+
+LEFT_BEHIND = [
+    Target("processes left behind", "", reported("processes_left"), must=0),
+    Target("Airflow: processes left behind", "", reported_by(AIRFLOW, "processes_left"), must=None),
+    Target("threads left behind", "", reported("threads_left"), must=0),
+    Target("files left open", "", reported("files_left"), must=0),
+    Target("Airflow: files left open", "", reported_by(AIRFLOW, "files_left"), must=None),
+    Target("memory that the first reads take for good", "MB", reported("mb_of_first"), must=None),
+    Target("memory that all other reads add", "MB", reported("mb_of_rest"), must=8),
+    Target("Airflow: memory that the first reads take", "MB", reported_by(AIRFLOW, "mb_of_first"), must=None),
+    Target("time", "s", reported("seconds"), must=None),
+    Target("Airflow: time", "s", reported_by(AIRFLOW, "seconds"), must=None),
+]
 
 
 def import_time(log: Input) -> list[Contestant]:
@@ -805,18 +823,17 @@ ROWS = [
     ),
     Row(
         "running-pods",
-        "1,000 reads of a running pod's log, 100 lines, from 8 threads of one process",
-        running_logs,
-        [
-            Target("processes left behind", "", reported("processes_left"), must=0),
-            Target("threads left behind", "", reported("threads_left"), must=0),
-            Target("files left open", "", reported("files_left"), must=0),
-            Target("memory that the first reads take for good", "MB", reported("mb_of_first"), must=None),
-            Target("memory that all other reads add", "MB", reported("mb_of_rest"), must=8),
-            Target("Airflow: memory that the first reads take", "MB", reported_by(AIRFLOW, "mb_of_first"), must=None),
-            Target("time", "s", reported("seconds"), must=None),
-            Target("Airflow: time", "s", reported_by(AIRFLOW, "seconds"), must=None),
-        ],
+        "1,000 reads of a running pod's log, 100 lines, from 8 threads of one process, Kubernetes provider 10.25",
+        running_logs(),
+        LEFT_BEHIND,
+        None,
+        whole=False,
+    ),
+    Row(
+        "running-pods-10.13",
+        "the same beside provider 10.13, whose executor starts a process when it is made",
+        running_logs(ROOT / ".venv-airflow" / "provider-10.13"),
+        LEFT_BEHIND,
         None,
         whole=False,
     ),

@@ -29,7 +29,7 @@ if ! go_fits go; then
     fi
 fi
 
-echo "building a kube-apiserver (1 GB to fetch and some 8 minutes of one core, once) …"
+echo "building a kube-apiserver (half a GB to fetch and some 8 minutes of one core, once) …"
 cd "$root/tests/kubernetes/go"
 export GOMODCACHE=$dir/mod GOCACHE=$dir/cache GOTOOLCHAIN=local GOFLAGS="-modcacherw -buildvcs=false" CGO_ENABLED=0
 nice -n 19 "$go" build -p 2 -trimpath -ldflags "-s -w" -o "$dir/kubernetes" .

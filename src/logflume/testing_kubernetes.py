@@ -532,7 +532,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _admit(self, fault: _Fault | None) -> None:
         token = self.server.kube.token
-        if token is not None and self.headers.get("Authorization") != f"Bearer {token}":
+        scheme, _, given = self.headers.get("Authorization", "").partition(" ")
+        if token is not None and (scheme.lower(), given) != ("bearer", token):
             raise _Refusal(401, "Unauthorized")
         if fault is not None and fault.kind == "refuse":
             raise _Refusal(fault.status, fault.message, fault.retry_after_s)

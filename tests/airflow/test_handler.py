@@ -138,6 +138,34 @@ def test_one_who_writes_lines_is_given_many_at_once(logs: TaskLogs) -> None:
 # A running task
 
 
+@pytest.mark.parametrize("lines", [3, 30_000])
+def test_a_copy_that_takes_over_is_gone_on_in(logs: TaskLogs, monkeypatch: pytest.MonkeyPatch, lines: int) -> None:
+    """An ended try is read from the remote store: a client with a token gets the rest only."""
+    from logflume.airflow import collect, remote
+
+    file = logs.write("attempt=1.log", "".join(line(second % 3600, f"event {second}") for second in range(lines)))
+    messages, token = logs.read(state="running")
+    assert messages[-1]["event"] == f"event {lines - 1}"
+    content = file.read_bytes() + line(3600, "the end").encode()
+    found = Found(["s3://bucket/attempt=1.log"], [StreamedSource("s3://bucket/attempt=1.log", lambda: iter([content]))])
+    monkeypatch.setattr(remote, "remote_logs", lambda *_: found)
+    assert collect._of_module("logflume.airflow.remote", "remote_logs") is remote.remote_logs
+    messages, token = logs.read(token)
+    assert [message["event"] for message in messages] == ["the end"]
+    assert token["end_of_log"] is True
+
+
+def test_another_log_that_takes_over_is_told(logs: TaskLogs) -> None:
+    """Where nothing tells how far a client is in what is there now, it is shown whole, and that is said."""
+    file = logs.write("attempt=1.log", "".join(line(second, f"event {second}") for second in range(9)))
+    _, token = logs.read(state="running")
+    file.rename(file.with_name("attempt=1.log.trigger.7.log"))
+    file.with_name("attempt=1.log.trigger.7.log").write_text(line(1, "another log"), encoding="utf-8")
+    messages, _ = logs.read(token)
+    assert [message["event"] for message in messages][1:] == ["another log"]
+    assert "is read from another place now" in messages[0]["event"]
+
+
 def test_a_token_goes_on_with_the_new_lines_only(logs: TaskLogs) -> None:
     """Each poll gives what was written since, once."""
     logs.write("attempt=1.log", line(1, "a"))

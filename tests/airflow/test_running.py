@@ -177,6 +177,18 @@ def test_a_pods_rotation_and_restart_between_polls(running: PodServer, logs: Tas
     assert task.poll() == []
 
 
+def test_a_log_that_takes_over_from_a_pod_is_told(running: PodServer, logs: TaskLogs) -> None:
+    """When the try has ended the pod is not asked any more: what is there now is shown whole, and that is said."""
+    task = PodTask(running, logs)
+    task.pod.log.write(event(1) + event(2))
+    messages, token = logs.read(None, state="running", **task.fields)
+    logs.write("attempt=1.log", event(1) + event(2) + event(3))
+    messages, token = logs.read(token, state="success", **task.fields)
+    told, *texts = (message["event"] for message in messages)
+    assert "is read from another place now" in told
+    assert texts == ["line 1", "line 2", "line 3"]
+
+
 class OneOfOurs:
     """An executor of one's own, which gives the last lines it has, or all."""
 
@@ -220,10 +232,14 @@ def test_polls_of_an_executors_stream_repeat_and_lose_nothing(
     assert texts == executor.lines[-kept:]
 
 
-def test_reading_leaves_nothing_behind() -> None:
-    """A hundred reads from eight threads leave processes, threads and files as they were, and import no executor."""
+@pytest.mark.parametrize("provider", [None, "provider-10.13"])
+def test_reading_leaves_nothing_behind(provider: str | None) -> None:
+    """A hundred reads from eight threads leave all as it was, and import no executor, the leaking one neither."""
     driver = str(ROOT / "bench" / "drivers" / "executor_logs.py")
     words = [sys.executable, driver, "logflume", "100", "8", "50"]
+    if provider is not None:
+        words.append(str(Path(sys.prefix) / provider))
+        assert Path(words[-1]).is_dir(), "make airflow"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     run = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=110, check=False)
     assert run.returncode == 0, run.stderr
@@ -232,3 +248,15 @@ def test_reading_leaves_nothing_behind() -> None:
     assert not found["executor_imported"]
     for what in ("processes", "threads", "files"):
         assert found["after"][what] == found["before"][what], found
+
+
+def test_the_older_provider_is_the_one_that_leaks() -> None:
+    """What is shown to leave nothing behind is shown beside that which does: Airflow's own way starts a process."""
+    driver = str(ROOT / "bench" / "drivers" / "executor_logs.py")
+    words = [sys.executable, driver, "stock", "8", "8", "50", str(Path(sys.prefix) / "provider-10.13")]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+    run = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=110, check=False)
+    assert run.returncode == 0, run.stderr
+    found = json.loads(run.stdout.splitlines()[-1])
+    assert found["provider"] == "10.13.0"
+    assert found["processes_left"] >= 1

@@ -74,7 +74,7 @@ def test_a_pod_is_followed(server: PodServer, config: str) -> None:
         ("k8s://default/no-such", "not-found: The cluster has no such pod"),
         ("k8s://default/task/no-such", "it has: base"),
         ("k8s://default", "k8s://[CONTEXT@]NAMESPACE/POD[/CONTAINER]"),
-        ("k8s://other@default/task", "no Kubernetes cluster is configured here"),
+        ("k8s://other@default/task", "Expected object with name other"),
     ],
 )
 def test_what_is_wrong_is_said(server: PodServer, config: str, address: str, says: str) -> None:

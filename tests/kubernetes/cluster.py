@@ -286,6 +286,11 @@ class RealServer(Closing):
         """Where it listens."""
         return f"https://127.0.0.1:{self._port}"
 
+    @property
+    def authority(self) -> str:
+        """Where the certificate is that its own are checked with."""
+        return self._authority.path
+
     # processes
 
     def start(self) -> None:

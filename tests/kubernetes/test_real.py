@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from kubernetes.config import incluster_config
 
 from logflume import iter_merged
 from logflume.errors import SourceFailed
@@ -204,6 +205,23 @@ def test_the_pod_of_a_task_is_found_by_the_executors_labels(either: Place) -> No
     with iter_merged(unmapped.sources, How(output=Output.TEXT)) as merged:
         assert b"".join(merged) == b""
         assert "There is no pod of try 2" in merged.gaps[0].detail
+
+
+def test_in_a_cluster_the_service_account_is_used(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a pod, the address is in the environment, and the token and the certificates are mounted."""
+    (tmp_path / "token").write_text(place.token)
+    monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
+    monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", place.server.authority)
+    host, port = place.server.url.removeprefix("https://").split(":")
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", port)
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "there is none"))
+    place.add_pod().log.write(b"one\n")
+    found = PodLog(Cluster(), place.namespace, "task", stamps=False)
+    with iter_merged(found.sources(), How(output=Output.TEXT)) as merged:
+        assert b"".join(merged) == b"one\n"
 
 
 def test_the_official_client_reads_the_same(place: Place) -> None:

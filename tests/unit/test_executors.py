@@ -349,12 +349,40 @@ class SilentlyStreaming(Legacy):
 
 
 class NotYet(Legacy):
-    """Has the method of its base class, which is not implemented."""
+    """Advertises what is not implemented."""
 
-    supports_streaming_logs = False
+    supports_streaming_logs = True
 
     def get_streaming_task_log(self, ti: object, try_number: int) -> NoReturn:
         raise NotImplementedError
+
+
+class SaysNo(SilentlyStreaming):
+    """Has the method, and says that it is not to be used."""
+
+    supports_streaming_logs = False
+
+
+class BaseThatStreams:
+    """Stands for a BaseExecutor that has both, and gives nothing."""
+
+    supports_streaming_logs = False
+
+    def get_streaming_task_log(self, ti: object, try_number: int) -> tuple[list[str], list[Iterator[str]]]:
+        return [], []
+
+
+BaseThatStreams.__module__ = "airflow.executors.base_executor"
+
+
+class OnlyTexts(BaseThatStreams, Legacy):
+    """Knows nothing of what its base class has."""
+
+
+class StreamsOnly(BaseThatStreams):
+    """Overrides the method, and knows nothing of what is said beside it."""
+
+    get_streaming_task_log = SilentlyStreaming.get_streaming_task_log
 
 
 class NoLogs:
@@ -378,6 +406,9 @@ class Nothing:
         (Streaming(), ["streaming"]),
         (SilentlyStreaming(), ["streaming"]),
         (NotYet(), ["try 2"]),
+        (SaysNo(), ["try 2"]),
+        (OnlyTexts(), ["try 2"]),
+        (StreamsOnly(), ["streaming"]),
     ],
 )
 def test_streams_are_preferred_and_texts_still_work(executor: ExecutorLogs, messages: list[str]) -> None:

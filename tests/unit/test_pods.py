@@ -426,6 +426,28 @@ def test_all_of_it_works_by_tls(tmp_path: Path, require: Require) -> None:
             find_pods(stranger, "default", {})
 
 
+def test_in_a_cluster_the_service_account_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, require: Require
+) -> None:
+    """In a pod, the address is in the environment, and the token and the certificates are mounted."""
+    require("kubernetes")
+    from kubernetes.config import incluster_config
+
+    with PodServer(token="mounted", certificate=certificate(tmp_path)) as server:  # noqa: S106 - of a test's own
+        (tmp_path / "token").write_text("mounted")
+        monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
+        monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(tmp_path / "certificate.pem"))
+        host, port = server.url.removeprefix("https://").split(":")
+        monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
+        monkeypatch.setenv("KUBERNETES_SERVICE_PORT", port)
+        monkeypatch.setenv("KUBECONFIG", str(tmp_path / "there is none"))
+        pod = server.add_pod("task")
+        pod.log.write(b"one\n")
+        for cluster in (Cluster(in_cluster=True), Cluster()):
+            with source_of(cluster, pod).open() as reader:
+                assert read_all(reader) == pod.log.content()
+
+
 def test_outside_of_a_cluster_there_is_none_around_us(require: Require) -> None:
     """Who says that this runs in a pod, and is wrong, is told."""
     require("kubernetes")

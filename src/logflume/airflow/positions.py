@@ -21,6 +21,7 @@ from logflume.merge import How
 from logflume.records import Output
 from logflume.seek import UNTIMED_NS
 from logflume.sources.held import HeldSource
+from logflume.sources.openfile import FINGERPRINT_BYTES, TELLING_BYTES, identity_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,6 +48,7 @@ class Look:
         bytes: from ``mark`` to its present end; None when nobody knows.
         gap: why it cannot be read.
         started_over: its mark no longer names anything, so it is read from its start.
+        has_moved: an earlier answer came from other places, which are gone, and nothing tells where this one goes on.
     """
 
     source: Source
@@ -56,6 +58,7 @@ class Look:
     bytes: int | None = None
     gap: Gap | None = None
     started_over: bool = False
+    has_moved: bool = False
 
     @property
     def next_mark(self) -> Mark | None:
@@ -74,7 +77,38 @@ def look_at(sources: Sequence[Source], start: Cursor | None, *, through: bool) -
     marks = {} if start is None else {mark.source: mark for mark in start.marks}
     if through:
         sources = [source if source.seekable else HeldSource(source) for source in sources]
-    return [_look(source, marks.get(source.name), through=through) for source in sources]
+    gone = [marks.pop(name) for name in set(marks) - {source.name for source in sources}]
+    looks = []
+    for source in sources:
+        mark = marks.get(source.name) or _taken_over(source, gone)
+        look = _look(source, mark, through=through)
+        looks.append(replace(look, has_moved=bool(gone) and mark is None))
+    return looks
+
+
+def _taken_over(source: Source, gone: Sequence[Mark]) -> Mark | None:
+    """Return where to go on in a copy: a source that begins with the bytes with which one began that is gone."""
+    try:
+        first = _first_bytes(source) if gone else b""
+        for mark in gone:
+            position = mark.position
+            covered = 0 if position is None else position.identity.fingerprint_bytes
+            if position is None or not TELLING_BYTES <= covered <= len(first):
+                continue
+            if identity_of((0, 0), first[:covered]).fingerprint == position.identity.fingerprint:
+                with source.open(position.offset) as reader:
+                    return Mark(source.name, reader.position(position.offset), mark.floor_ns)
+    except SourceFailed:  # said when it is looked at
+        pass
+    return None
+
+
+def _first_bytes(source: Source) -> bytes:
+    first = b""
+    with source.open() as reader:
+        while len(first) < FINGERPRINT_BYTES and (block := reader.read_block(FINGERPRINT_BYTES - len(first))):
+            first += block
+    return first
 
 
 def _look(source: Source, mark: Mark | None, *, through: bool) -> Look:

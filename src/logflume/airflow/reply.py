@@ -104,6 +104,8 @@ class Reply:
             name = look.source.name
             if look.started_over and not look.gap:
                 yield _warning(f"{name} was cut or replaced since the last look; it follows from its start.")
+            if look.has_moved and not look.gap:
+                yield _warning(f"The log is read from another place now, {name}; it follows from its start.")
             if look.gap and name not in self._told:
                 yield _warning(_told(look.gap))
 

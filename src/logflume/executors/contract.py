@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from logflume.abc import Source
 
+_BASE = "airflow.executors.base_executor"
+
 
 def ask_executor(executor: object, ti: Any, try_number: int, *, name: str) -> Found:  # noqa: ANN401 - Airflow's own
     """Ask an executor for the log of a try; its sources are called after ``name``.
@@ -40,12 +42,19 @@ def ask_executor(executor: object, ti: Any, try_number: int, *, name: str) -> Fo
 
 def _ways(executor: object) -> Iterator[tuple[Callable[[Any, int], Any], Callable[[Any], Iterator[bytes]]]]:
     """Yield how it can be asked, best first."""
-    streaming = getattr(executor, "get_streaming_task_log", None)
-    if streaming is not None:  # whether it says so, as the contract has it, or has just the method
-        yield streaming, _iter_lines
+    if _streams(type(executor)):
+        yield executor.get_streaming_task_log, _iter_lines  # type: ignore[attr-defined] # it was looked for
     legacy = getattr(executor, "get_task_log", None)
     if legacy is not None:
         yield _as_one(legacy), iter_texts
+
+
+def _streams(cls: type) -> bool:
+    """Tell whether it has the method, or says so; what Airflow's base class has and says counts for nothing."""
+    own = [vars(each) for each in cls.__mro__ if each.__module__ != _BASE]
+    says = next((each["supports_streaming_logs"] for each in own if "supports_streaming_logs" in each), None)
+    has = any("get_streaming_task_log" in each for each in own)
+    return has and says is not False
 
 
 def _iter_lines(stream: Iterable[Any]) -> Iterator[bytes]:

@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
@@ -37,7 +39,11 @@ MAX_ANSWER_BYTES = 16 * 1024 * 1024
 MAX_MESSAGE_CHARS = 400
 """What the API server says of an error or a pod is cut after so many characters."""
 
+DEFAULT_CONFIG = "~/.kube/config"
+"""Where the kubeconfig is when nobody says."""
+
 _ERROR_BYTES = 64 * 1024
+_IN_CLUSTER = "KUBERNETES_SERVICE_HOST"  # what Kubernetes tells each container
 
 
 class ApiRefused(Exception):
@@ -187,18 +193,24 @@ class Cluster:
         except ImportError:
             raise UsageError("to read pods, install the client: pip install 'logflume[kubernetes]'") from None
         configuration = client.Configuration()
+        path = self._config_file or os.environ.get("KUBECONFIG") or DEFAULT_CONFIG
         try:
-            if self._in_cluster:
+            if self._is_in_cluster(path):
                 config.load_incluster_config(client_configuration=configuration)
-            elif self._in_cluster is False or self.context or self._config_file:
-                config.load_kube_config(self._config_file, self.context, client_configuration=configuration)
             else:
-                config.load_config(client_configuration=configuration)
+                config.load_kube_config(path, self.context, client_configuration=configuration)
         except (config.ConfigException, OSError) as error:
-            raise UsageError(f"no Kubernetes cluster is configured here: {error}") from None
+            raise UsageError(_unconfigured(path, plain_text(error))) from None
         configuration.verify_ssl = self._verify_tls and configuration.verify_ssl
         configuration.ssl_ca_cert = self._ca_file or configuration.ssl_ca_cert
         return client.ApiClient(configuration)
+
+    def _is_in_cluster(self, path: str) -> bool:
+        """Whether the service account of this pod is to be used."""
+        if self._in_cluster is not None:
+            return self._in_cluster
+        chosen = self.context or self._config_file
+        return not chosen and not _exists(path) and _IN_CLUSTER in os.environ
 
 
 class ApiStream(Closing):
@@ -246,6 +258,20 @@ class ApiStream(Closing):
         """Release the connection. Never raises."""
         with contextlib.suppress(Exception):
             self._response.close()
+
+
+def _exists(path: str) -> bool:
+    """Whether one of the files of a kubeconfig is there."""
+    return any(Path(each).expanduser().exists() for each in path.split(os.pathsep) if each)
+
+
+def _unconfigured(path: str, said: str) -> str:
+    if _exists(path):
+        return f"the kubeconfig {path} cannot be used: {said} (`kubectl config get-contexts` shows what is in it)"
+    return (
+        f"no Kubernetes cluster is configured here: there is no kubeconfig at {path}, and this is no pod of a cluster. "
+        "Name one in KUBECONFIG"
+    )
 
 
 def _api_client(client: Any) -> Any:  # noqa: ANN401 - as above
