@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import threading
+import time
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,6 +17,9 @@ from logflume.sources import held
 from logflume.sources.held import HeldSource
 from logflume.sources.streamed import StreamedSource
 from logflume.testing import FakeSource, check_source, numbered_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def read(source: HeldSource, start: int = 0) -> bytes:
@@ -90,6 +97,26 @@ def test_what_broke_breaks_at_its_place() -> None:
         assert reader.gaps == [gap]
         with pytest.raises(SourceFailed):
             reader.read_block()
+
+
+def test_a_stream_that_never_ends_is_left_to_the_next_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that goes on as its writer writes is read for a while; what came later, or nothing at all, comes later."""
+    monkeypatch.setattr(held, "HELD_S", 0.2)
+    over = threading.Event()
+
+    def live() -> Iterator[bytes]:
+        yield b"line\n" * 20_000  # more than is gathered before it is passed on
+        over.wait(60)
+
+    source = StreamedSource("executor", live)
+    seen, give_up_s = b"", time.monotonic() + 60
+    try:
+        while not seen and time.monotonic() < give_up_s:
+            with contextlib.suppress(SourceFailed):  # nothing came in time
+                seen = read(HeldSource(source))
+    finally:
+        over.set()
+    assert seen == b"line\n" * 20_000
 
 
 def last_lines(lines: list[bytes], number: int) -> StreamedSource:

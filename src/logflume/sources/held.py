@@ -1,8 +1,9 @@
 """A live source that is read once for one request: looked at, measured and shown from the same bytes.
 
 Holds: HELD_BYTES of its source in memory, up to HELD_DISK_BYTES in a file without a name; nothing before it is opened.
-Plan:  the first ``open`` reads on to the present end, or to the bound: what is beyond is left to the next request. From
-then on it has a size, and is served from what is held. Make one for each request: it does not grow.
+Plan:  the first ``open`` reads on to the present end, for HELD_S at most, or to the bound: what is beyond is left to
+the next request. From then on it has a size, and is served from what is held. Make one for each request: it does not
+grow.
 
 The bytes of a source that has no size can be others at each request (an executor that gives the last 100 lines). One
 that ``FindsAgain`` is asked where in these a position of an earlier request lies.
@@ -12,10 +13,11 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 import weakref
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from logflume.abc import BLOCK_BYTES
+from logflume.abc import BLOCK_BYTES, interrupt
 from logflume.closing import Closing
 from logflume.errors import CursorExpired, SourceFailed, UsageError
 from logflume.records import Gap, GapReason, Position
@@ -31,6 +33,9 @@ HELD_BYTES = 1024 * 1024
 
 HELD_DISK_BYTES = 256 * 1024 * 1024
 """What the file holds; of a source that has more, the rest is left to the next request."""
+
+HELD_S = 10.0
+"""So long is a source read: what comes later, of one that goes on as its writer does, is left to the next request."""
 
 
 @runtime_checkable
@@ -120,6 +125,14 @@ class _Held:
         return self.start + len(self._memory) + self._disk_bytes
 
     def _read_all(self, reader: Reader) -> None:
+        """Read to the present end, or the bound.
+
+        Raises:
+            SourceFailed: it gave nothing, and is silent.
+        """
+        timer = threading.Timer(HELD_S, interrupt, (reader,))
+        timer.daemon = True
+        timer.start()
         try:
             while self.end - self.start < HELD_DISK_BYTES and (block := reader.read_block()):
                 if len(self._memory) + len(block) <= HELD_BYTES and not self._disk_bytes:
@@ -128,6 +141,12 @@ class _Held:
                     return
         except SourceFailed as failure:
             self.failure = failure
+        except UsageError:  # the time is over
+            if self.end == self.start:
+                detail = f"Nothing came of it within {HELD_S:g} s."
+                raise SourceFailed(Gap(self._name, GapReason.UNREADABLE, detail, "Ask again.")) from None
+        finally:
+            timer.cancel()
 
     def _write(self, block: bytes) -> bool:
         """Add to the file; False when the disk does not take it all."""
