@@ -146,7 +146,7 @@ def test_a_copy_that_takes_over_is_gone_on_in(logs: TaskLogs, monkeypatch: pytes
     file = logs.write("attempt=1.log", "".join(line(second % 3600, f"event {second}") for second in range(lines)))
     messages, token = logs.read(state="running")
     assert messages[-1]["event"] == f"event {lines - 1}"
-    content = file.read_bytes() + line(3600, "the end").encode()
+    content = file.read_bytes() + line(3599, "the end").encode()
     found = Found(["s3://bucket/attempt=1.log"], [StreamedSource("s3://bucket/attempt=1.log", lambda: iter([content]))])
     monkeypatch.setattr(remote, "remote_logs", lambda *_: found)
     assert collect._of_module("logflume.airflow.remote", "remote_logs") is remote.remote_logs
