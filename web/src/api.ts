@@ -48,6 +48,10 @@ export interface Meta {
   readonly sources: readonly SourceState[];
 }
 
+export function errorsOf(meta: Meta): number {
+  return (meta.levels.error ?? 0) + (meta.levels.critical ?? 0);
+}
+
 /** A line, and those without a time that follow it. */
 export interface RecordTold {
   readonly seq: number;

@@ -163,6 +163,43 @@ export const asideStyles = css`
     padding-left: 20px;
   }
 
+  dialog {
+    border: 1px solid var(--edge);
+    border-radius: 10px;
+    padding: 0;
+    width: min(860px, 94vw);
+    max-height: 86vh;
+    background: var(--paper);
+    color: var(--ink);
+    box-shadow: 0 16px 48px light-dark(#1b222c40, #000000b3);
+  }
+  dialog:has(.goto) {
+    width: auto;
+    margin-top: 18vh;
+  }
+  dialog::backdrop {
+    background: light-dark(#1b222c40, #00000080);
+  }
+  dialog .head {
+    justify-content: space-between;
+  }
+  .goto {
+    display: flex;
+    flex-wrap: wrap;
+    gap: 8px;
+    padding: 14px;
+    align-items: end;
+  }
+  .goto label {
+    display: grid;
+    gap: 4px;
+    font-size: 12px;
+    color: var(--dim);
+  }
+  .goto input {
+    color: var(--ink);
+    font-size: 13px;
+  }
   .keys {
     columns: 2 320px;
     column-gap: 28px;
