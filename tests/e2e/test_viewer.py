@@ -215,6 +215,13 @@ def test_links_to_lines(look: Look, server: Server) -> None:
     page.wait_for_function("async () => (await navigator.clipboard.readText()).endsWith('#L125-L127')")
 
 
+def test_a_link_beyond_the_end_is_told(look: Look, server: Server) -> None:
+    """A line that there is not leads to the last one, and the page says so."""
+    page = look.log(server.url, LONG, "#L999999999")
+    expect(row(page, LINES)).to_be_in_viewport(ratio=0.9)
+    expect(page.get_by_text("There is no line 999,999,999").first).to_be_visible()
+
+
 def test_groups_and_tracebacks_fold(look: Look, server: Server) -> None:
     """A group and a traceback fold to their first line; what is under it comes back; a search opens it."""
     page = look.log(server.url, GROUPS, "#L2")

@@ -140,6 +140,13 @@ export class RowEngine {
     this.#settle();
   }
 
+  /** Have a row at the top; how much of it is above the screen stays as it is. */
+  restAt(row: number): void {
+    this.top = Math.max(0, row);
+    this.drawNow();
+    this.#settle();
+  }
+
   scrollToEnd(): void {
     if (this.count > 0) this.scrollTo(this.count - 1, "end");
   }

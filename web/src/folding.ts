@@ -25,13 +25,14 @@ export class Folding {
     const known = this.heads.all.at(-1)?.head ?? -1;
     this.heads = new Heads(groups, (head) => this.#desk.whole.folds.isClosed(head));
     const [here, wasAt] = [this.#reader.here, this.#desk.engine.top];
+    const above = this.#desk.view.rowOf(here) - wasAt;
     this.#desk.whole.folds.hide(groups.filter((group) => group.hasEnd).map((group) => group.end - 1));
     this.#desk.whole.folds.close(
       groups.filter((group) => group.collapsed && group.head > known && (here < group.head || here >= group.end)),
     );
     this.#desk.engine.setCount(this.#desk.view.count);
     if (this.#desk.view === this.#desk.whole && wasAt > 0 && !this.#reader.following)
-      this.#desk.engine.scrollTo(this.#desk.whole.rowOf(here), "nearest");
+      this.#desk.engine.restAt(this.#desk.whole.rowOf(here) - above);
     this.#desk.engine.repaint();
     this.#desk.host.changed();
   }

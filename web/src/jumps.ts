@@ -1,6 +1,6 @@
 /** Ways to a line that is elsewhere: an error, a time, a number, a group, a mark. */
 
-import type { Params, Problem } from "./api";
+import type { Params } from "./api";
 import type { Aim } from "./course";
 import type { Desk } from "./desk";
 import type { Folding } from "./folding";
@@ -34,8 +34,7 @@ export class Jumps {
     } catch (error) {
       if (!this.#desk.course.keeps(aim)) return null;
       this.#desk.course.leave();
-      if ((error as Problem).retryMs === null) this.#notices.say((error as Error).message, true);
-      else this.#notices.setOffline(error as Problem);
+      this.#notices.say((error as Error).message, true);
       return null;
     }
   }

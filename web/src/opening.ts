@@ -21,7 +21,7 @@ export class Opening {
   readonly #reader: Reader;
   readonly #notices: Notices;
   readonly #jumps: Jumps;
-  /** To the first error of a log, to a line that is not there yet, to a hit that is not found yet. */
+  /** To the first error of a log that is being counted, to a line that is not counted yet. */
   #toErrors: Aim | null = null;
   #toLine: Aim | null = null;
 
@@ -35,9 +35,10 @@ export class Opening {
   /** Go where a reader wants to be: where the address says, at the end while it is written, at the first error. */
   async goToStart(meta: Meta, place: Place, aim: Aim): Promise<void> {
     const errors = errorsOf(meta);
-    if (place.range && meta.lines.count > place.range.first) this.#reader.goTo(place.range.first, "center");
-    else if (place.range) this.#toLine = aim;
-    else if (place.q) return;
+    if (place.range) {
+      this.#toLine = aim;
+      this.arrive(meta);
+    } else if (place.q) return;
     else if (meta.state === "running") await this.#goToEnd(meta, aim);
     else if (errors) await this.#goToFirstError(meta, errors, aim);
     else if (!meta.lines.exact) this.#toErrors = aim;
@@ -69,8 +70,12 @@ export class Opening {
 
   /** Go where there was nothing yet: to a line that is linked to, to the first error. */
   arrive(meta: Meta): void {
-    const [line, errors] = [this.#desk.course.seq, errorsOf(meta)];
-    if (this.#desk.course.keeps(this.#toLine) && line !== null && meta.lines.count > line) this.#reader.goTo(line);
+    const [line, count, errors] = [this.#desk.course.seq, meta.lines.count, errorsOf(meta)];
+    if (this.#desk.course.keeps(this.#toLine) && line !== null && count) {
+      if (count > line || meta.lines.exact) this.#reader.goTo(Math.min(line, count - 1));
+      if (count <= line && meta.lines.exact)
+        this.#notices.say(`There is no line ${(line + 1).toLocaleString("en")}: this is the last one so far.`, true);
+    }
     const aim = this.#toErrors;
     if (aim === null || !this.#desk.course.keeps(aim) || (!errors && !meta.lines.exact)) return;
     this.#toErrors = null;
