@@ -72,9 +72,11 @@ export class Opening {
   arrive(meta: Meta): void {
     const [line, count, errors] = [this.#desk.course.seq, meta.lines.count, errorsOf(meta)];
     if (this.#desk.course.keeps(this.#toLine) && line !== null && count) {
-      if (count > line || meta.lines.exact) this.#reader.goTo(Math.min(line, count - 1));
-      if (count <= line && meta.lines.exact)
+      if (count > line) this.#reader.goTo(line);
+      else if (meta.lines.exact) {
+        this.#reader.setCurrent(count - 1, "center");
         this.#notices.say(`There is no line ${(line + 1).toLocaleString("en")}: this is the last one so far.`, true);
+      }
     }
     const aim = this.#toErrors;
     if (aim === null || !this.#desk.course.keeps(aim) || (!errors && !meta.lines.exact)) return;
