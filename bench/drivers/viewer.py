@@ -191,8 +191,9 @@ def main(words: list[str]) -> None:
         while not json.loads(server.ask("/meta").read())["lines"]["exact"]:
             time.sleep(0.1)
         address = f"http://{server.address}/logs/source-*.log"
+        began = time.perf_counter()
         told = live(browser, address, Path(files[0]), seconds) if seconds else look(browser, address)
-        print(json.dumps(told))
+        print(json.dumps({"seconds": time.perf_counter() - began, **told}))
 
 
 if __name__ == "__main__":

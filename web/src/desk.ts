@@ -90,9 +90,11 @@ export class Desk {
   newClock(before?: Meta): void {
     const [firstMs, lastMs] = [Date.parse(this.meta?.first ?? ""), Date.parse(this.meta?.last ?? "")];
     const isSame = before?.first === this.meta?.first && before?.last?.slice(0, 10) === this.meta?.last?.slice(0, 10);
-    if (isSame && this.clock.mode === this.prefs.time) return;
+    // A log without a time needs no room for them.
+    const mode = this.meta?.first ? this.prefs.time : "off";
+    if (isSame && this.clock.mode === mode) return;
     try {
-      this.clock = new Clock(this.prefs.time, firstMs, lastMs);
+      this.clock = new Clock(mode, firstMs, lastMs);
     } catch {
       this.clock = new Clock("utc", firstMs, lastMs);
     }

@@ -520,11 +520,12 @@ export const logStyles = css`
   @media (max-width: 720px) {
     .bar {
       padding: 6px 8px;
+      gap: 6px;
     }
     button,
     .button,
     select {
-      padding: 0 8px;
+      padding: 0 7px;
     }
     h1 {
       flex: 1 1 40%;

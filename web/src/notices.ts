@@ -27,7 +27,8 @@ export class Notices {
     if (problem && FATAL.has(problem.type)) {
       this.fatal = problem;
     } else if (this.offline === null && problem === null) return;
-    if (problem && problem.retryMs === null) this.say(problem.message, true);
+    // What is fatal is shown instead of the rows.
+    if (problem && problem.retryMs === null) this.say(problem.message, !this.fatal);
     this.offline = problem?.retryMs === null ? null : problem;
     this.#desk.host.changed();
   }
