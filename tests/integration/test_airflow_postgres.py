@@ -103,6 +103,7 @@ def test_many_lines_are_read_while_they_are_printed(server: Airflow) -> None:
         assert found == list(range(len(found)))
         assert len(found) >= seen
         seen = len(found)
+        time.sleep(1)  # to look takes what printing needs
     assert server.state(f"{MANY_LINES}/taskInstances/many") == "running"
     (server.home / "many_seen").touch()
 
