@@ -64,8 +64,9 @@ test: $(VENV)/.built viewer packages airflow ## pass every test: lint, the core'
 packages: ## install what tests need from Debian (as root; else say what is missing)
 	@scripts/install_packages.sh scripts/debian_packages.txt
 
-.PHONY: airflow
+.PHONY: airflow airflows
 airflow: .venv-airflow/.logflume ## Apache Airflow in an environment of its own, with logflume in it (tests and benchmarks use it)
+airflows: airflow .venv-airflow-3.2/.logflume .venv-airflow-3.1/.logflume ## that, and each older one that is supported
 
 .venv-airflow/.tools: tests/data/airflow/constraints.txt tests/data/airflow/providers.txt scripts/install_airflow.sh | $(VENV)/.tools
 	@scripts/install_airflow.sh .venv-airflow $<
@@ -76,22 +77,20 @@ airflow: .venv-airflow/.logflume ## Apache Airflow in an environment of its own,
 	@$(<D)/bin/python -m pip --quiet --disable-pip-version-check install --upgrade --no-deps --target $@ apache-airflow-providers-cncf-kubernetes==10.13.0
 	@touch $@
 
-.venv-airflow/.logflume: .venv-airflow/.tools .venv-airflow/provider-10.13 $(VENV)/.built pyproject.toml $(PYTHON_SOURCES) | viewer
-	@scripts/install_here.sh .venv-airflow
-	@touch $@
-
-.PHONY: test-airflow
-test-airflow: airflow .venv-airflow-3.2/.logflume .venv-airflow-3.1/.logflume ## the handler's tests beside every Airflow that is supported: 3.1, 3.2, 3.3
-	@AIRFLOW_VERSIONS="3.1 3.2 3.3" $(PYTHON) -m pytest tests/integration/test_airflow_contract.py
+.venv-airflow/.logflume: .venv-airflow/provider-10.13
 
 .venv-airflow-%/.tools: tests/data/airflow/constraints-%.txt scripts/install_airflow.sh | $(VENV)/.tools
 	@scripts/install_airflow.sh .venv-airflow-$* $<
 	@touch $@
 
+build/wheel/.made: $(VENV)/.built pyproject.toml $(PYTHON_SOURCES) | viewer
+	@scripts/make_wheel.sh $(@D)
+	@touch $@
+
 .PRECIOUS: .venv-airflow-%/.tools
 
-.venv-airflow-%/.logflume: .venv-airflow-%/.tools .venv-airflow/.logflume
-	@scripts/install_here.sh .venv-airflow-$*
+.venv-airflow/.logflume .venv-airflow-3.1/.logflume .venv-airflow-3.2/.logflume: %/.logflume: %/.tools build/wheel/.made
+	@scripts/install_here.sh $* build/wheel
 	@touch $@
 
 .PHONY: test-kubernetes
@@ -117,6 +116,10 @@ build/azurite/.installed: tests/services/package.json
 	@cp $< $(@D)
 	@cd $(@D) && npm install --silent --no-audit --no-fund
 	@touch $@
+
+.PHONY: test-airflow
+test-airflow: airflows ## the handler's tests beside every Airflow that is supported: 3.1, 3.2, 3.3
+	@AIRFLOW_VERSIONS="3.1 3.2 3.3" $(PYTHON) -m pytest tests/integration/test_airflow_contract.py
 
 .PHONY: lint
 lint: $(VENV)/.built viewer ## ruff, mypy, rustfmt, clippy, Biome, tsc

@@ -1,4 +1,4 @@
-"""Sources that end at a place of a cursor, or where they end now, and give nothing since; which of two is later.
+"""Sources that end at a place of a cursor, where they end now, or after so many bytes; which of two places is later.
 
 Invariant: a reader gives the bytes before the place and no byte after it, whatever has been written meanwhile. A merge
 of such sources gives the records that were given out before that cursor, and no others.
@@ -34,6 +34,11 @@ def sources_now(sources: Sequence[Source]) -> list[Source]:
     """Return the sources, each ending where it ends at this moment; one whose size nobody knows ends when it does."""
     sizes = [(source, source.peek_size()) for source in sources]
     return [source if size is None else _Until(source, _beyond(size), size) for source, size in sizes]
+
+
+def first_bytes(source: Source, n_bytes: int) -> Source:
+    """Return a source that ends after so many bytes from where it is opened."""
+    return _Until(source, lambda reader, offset: offset - reader.start - n_bytes)
 
 
 def _behind(end: Position) -> Surplus:

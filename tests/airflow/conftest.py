@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from itertools import chain, islice
+from pathlib import Path
 from types import GeneratorType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,6 @@ from logflume.airflow import TaskLogHandler
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 Messages = list[dict[str, Any]]
 
@@ -84,6 +84,17 @@ def body(messages: Messages) -> Messages:
 def told(messages: Messages) -> list[str]:
     """Return what the group says."""
     return [message["event"] for message in messages[1 : len(messages) - len(body(messages)) - 1]]
+
+
+def descriptors() -> set[str]:
+    """Name what this process has open."""
+    found = set()
+    for entry in Path("/proc/self/fd").iterdir():
+        try:
+            found.add(str(entry.readlink()))
+        except OSError:
+            continue
+    return found
 
 
 @pytest.fixture

@@ -6,8 +6,11 @@ import asyncio
 import gc
 import json
 import os
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,11 +20,10 @@ from logflume.abc import Found
 from logflume.airflow.requests import NotesRequests
 from logflume.airflow.settling import SETTLE_S
 from logflume.sources.streamed import StreamedSource
+from tests.airflow.conftest import TaskLogs, descriptors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.airflow.conftest import TaskLogs
+    from collections.abc import Callable, Iterator
 
     Events = Callable[..., list[str]]
 
@@ -376,6 +378,37 @@ def test_a_traceback_stays_whole_beside_another_file(logs: TaskLogs, events: Eve
     assert shown == ["one", "last):", "x", "no", "two", "last):", "x", "no"]
 
 
+def test_the_times_of_pythons_logging_are_known(logs: TaskLogs) -> None:
+    """A time with a comma is not taken for midnight."""
+    logs.write("attempt=1.log", "2024-01-01 10:00:00,123 INFO a\n2024-01-01 10:00:01,5 INFO b\n")
+    assert [message["timestamp"] for message in logs.both()] == [
+        "2024-01-01T10:00:00.123000Z",
+        "2024-01-01T10:00:01.500000Z",
+    ]
+
+
+def test_what_looks_like_a_time_keeps_its_place(logs: TaskLogs, events: Events) -> None:
+    """Numbers and words that could be dates stay between the lines where they were written, whatever else is merged."""
+    look_alikes = ["2019 rows written", "12:00:00 step", "now loading", "May be"]
+    logs.write("attempt=1.log", line(1, "a") + "".join(f"{text}\n" for text in look_alikes) + line(4, "b"))
+    logs.write("attempt=1.log.trigger.1.log", line(2, "t") + line(3, "u"))
+    assert events() == ["a", *look_alikes, "t", "u", "b"]
+
+
+def test_files_without_times_are_shown_one_after_the_other(logs: TaskLogs, events: Events) -> None:
+    """Lines of two files that know no time are not mixed."""
+    ours, theirs = [f"ours {n}" for n in range(50)], [f"theirs {n}" for n in range(50)]
+    logs.write("attempt=1.log", "".join(f"{text}\n" for text in ours))
+    logs.write("attempt=1.log.trigger.1.log", "".join(f"{text}\n" for text in theirs))
+    assert events() == ours + theirs
+
+
+def test_equal_lines_under_one_time_are_all_shown(logs: TaskLogs, events: Events) -> None:
+    """Repeats are real, below a line with a time, too."""
+    logs.write("attempt=1.log", line(1, "a") + "same\nsame\nsame\n" + line(1, "a") + line(1, "a"))
+    assert events() == ["a", "same", "same", "same", "a", "a"]
+
+
 def test_a_rotated_file_comes_before_the_newer_one(logs: TaskLogs, events: Events) -> None:
     """`attempt=1.log.1` and `attempt=1.log` are one log, in the order in which they were written."""
     logs.write("attempt=1.log.1", "".join(line(second, f"old {second}") for second in range(1000)))
@@ -413,14 +446,69 @@ def test_a_link_out_of_the_log_folder_is_not_read(logs: TaskLogs, tmp_path_facto
     assert "leads to no file inside of the folder" in told(messages)[0]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read_says_why(logs: TaskLogs) -> None:
+@contextmanager
+def as_somebody_else() -> Iterator[None]:
+    """Be no longer root, who may read everything, while entered."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_a_file_that_may_not_be_read_says_why() -> None:
     """Who and what is missing stands in the group of sources; other files are shown."""
-    logs.write("attempt=1.log", line(1, "a")).chmod(0)
-    logs.write("attempt=1.log.trigger.1.log", line(1, "t"))
-    messages, _ = logs.read()
+    with TemporaryDirectory() as folder:  # not below pytest's, which is closed to others
+        logs = TaskLogs(Path(folder))
+        logs.write("attempt=1.log", line(1, "a")).chmod(0)
+        logs.write("attempt=1.log.trigger.1.log", line(1, "t"))
+        Path(folder).chmod(0o755)
+        with as_somebody_else():
+            messages, _ = logs.read()
     assert any("may not read" in text for text in told(messages))
     assert messages[-1]["event"] == "t"
+
+
+def test_a_folder_that_may_not_be_listed_says_why() -> None:
+    """What keeps a log from being found is told."""
+    with TemporaryDirectory() as folder:
+        logs = TaskLogs(Path(folder))
+        logs.write("attempt=1.log", line(1, "a"))
+        Path(folder).chmod(0o755)
+        logs.folder.chmod(0)
+        with as_somebody_else():
+            messages, _ = logs.read()
+        logs.folder.chmod(0o755)
+    assert any("cannot be listed" in text for text in told(messages))
+
+
+def test_a_file_that_is_rotated_while_it_is_read_comes_once_and_whole(logs: TaskLogs) -> None:
+    """A stream that has begun goes on from the old file to the new one."""
+    logs.write("attempt=1.log", "".join(line(number // 3, f"old {number} {'x' * 2000}") for number in range(3000)))
+    stream, _ = logs.handler.read(logs.task(), 1, {})
+    seen = [next(stream).model_dump_json() for _ in range(10)]
+    (logs.folder / "attempt=1.log").rename(logs.folder / "attempt=1.log.1")
+    logs.write("attempt=1.log", "".join(line(1000 + number // 3, f"new {number} ") for number in range(1000)))
+    seen += [message.model_dump_json() for message in stream]
+    events = [json.loads(text)["event"] for each in seen for text in each.split("\n")]
+    shown = [" ".join(event.split(" ")[:2]) for event in events[events.index("::endgroup::") + 1 :]]
+    assert shown == [f"old {number}" for number in range(3000)] + [f"new {number}" for number in range(1000)]
+
+
+def test_a_task_that_has_not_run_yet_says_so(logs: TaskLogs) -> None:
+    """No log is no silence: the state of the task stands in the group of sources."""
+    messages, metadata = logs.read(state="queued")
+    assert told(messages) == ["There is no log yet: the task is queued. It begins when the task runs."]
+    assert metadata["end_of_log"] is True
+
+
+def test_an_empty_operator_has_no_log(logs: TaskLogs) -> None:
+    """A task that does nothing by its nature says so, in Airflow's words, and blames no host."""
+    messages, _ = logs.read(state="success", task=SimpleNamespace(inherits_from_empty_operator=True))
+    assert told(messages) == ["Operator inherits from empty operator and thus does not have logs"]
 
 
 def test_a_pipe_in_the_place_of_a_log_does_not_stop_the_server(logs: TaskLogs) -> None:
@@ -446,17 +534,6 @@ def test_an_empty_file_and_no_file_end_well(logs: TaskLogs) -> None:
 
 
 # What is left behind
-
-
-def descriptors() -> set[str]:
-    """Name what this process has open."""
-    found = set()
-    for entry in Path("/proc/self/fd").iterdir():
-        try:
-            found.add(str(entry.readlink()))
-        except OSError:
-            continue
-    return found
 
 
 @pytest.mark.parametrize("consumed", [0, 1, 2, 10])

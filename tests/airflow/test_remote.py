@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from logflume import iter_merged
-from logflume.airflow import remote
+from logflume.airflow import RedisRemoteLog, remote
 from logflume.merge import How
 from logflume.records import GapReason, Output
 from tests.airflow import stores
@@ -37,14 +37,22 @@ TI = SimpleNamespace(
 )
 
 
-def read(monkeypatch: pytest.MonkeyPatch, io: Any, path: str = PATH, ti: Any = TI, number: int = 1) -> Any:  # noqa: ANN401
-    """Read as the handler does; give the lines' events, the gaps and the messages."""
+def read(
+    monkeypatch: pytest.MonkeyPatch,
+    io: Any,  # noqa: ANN401 - the provider's class
+    path: str = PATH,
+    ti: Any = TI,  # noqa: ANN401 - a row
+    number: int = 1,
+    *,
+    whole: bool = False,
+) -> Any:  # noqa: ANN401 - three lists
+    """Read as the handler does; give the lines' events (or ``whole`` lines), the gaps and the messages."""
     monkeypatch.setattr("airflow.logging_config.get_remote_task_log", lambda: io)
     found = remote.remote_logs(ti, number, path)
     with iter_merged(found.sources, How(output=Output.TEXT)) as merged:
-        text = b"".join(merged).decode()
+        text = b"".join(merged).decode(errors="replace")
         gaps = merged.gaps
-    return [_event(line) for line in text.splitlines()], gaps, found.messages
+    return [(json.loads if whole else _event)(line) for line in text.splitlines()], gaps, found.messages
 
 
 def _event(line: str) -> str:
@@ -172,11 +180,14 @@ def opensearch(url: str, folder: Path) -> Any:  # noqa: ANN401 - as above
     )
 
 
-@pytest.mark.parametrize("make", [elasticsearch, opensearch])
+SEARCHING = pytest.mark.parametrize("make", [elasticsearch, opensearch])
+
+
+@SEARCHING
 def test_search_engines_are_walked_to_the_end(make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN401
     """All 2,500 lines come, of the try that was asked for; an error on the third page is a Gap behind two pages."""
     held = documents("d-t-r--1-1")
-    with stores.serving(stores.SearchEngine, documents=held, fails_after=None) as url:
+    with stores.serving(stores.SearchEngine, documents=held) as url:
         io = make(url, tmp_path)
         events, gaps, _ = read(monkeypatch, io)
         assert events == EVENTS
@@ -186,10 +197,51 @@ def test_search_engines_are_walked_to_the_end(make: Any, tmp_path: Path, monkeyp
         events, gaps, messages = read(monkeypatch, io, ti=second, number=2)
         assert (events, gaps) == ([], [])
         assert "no log" in messages[0]
-    with stores.serving(stores.SearchEngine, documents=held, fails_after=2000) as url:
+    with stores.serving(stores.SearchEngine, documents=held, fails_after=1500) as url:
         events, (gap,), _ = read(monkeypatch, make(url, tmp_path))
-        assert events == EVENTS[:2000]
+        assert events == EVENTS[:1999]  # two pages, of which the second begins with the last line of the first
         assert gap.reason is GapReason.UNREADABLE
+
+
+@SEARCHING
+@pytest.mark.parametrize("tied", [2, 999, 1000, 1001, 2500])
+def test_lines_of_one_offset_come_once_each(
+    make: Any,  # noqa: ANN401 - as above
+    tied: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However many lines have the same offset, and wherever a page ends among them, none is lost or repeated."""
+    held = documents("d-t-r--1-1")
+    for number, each in enumerate(held):
+        each["offset"] = number // tied * tied  # the first ones have 0
+    with stores.serving(stores.SearchEngine, documents=held) as url:
+        events, gaps, _ = read(monkeypatch, make(url, tmp_path))
+    assert (events, gaps) == (EVENTS, [])
+
+
+@SEARCHING
+def test_more_lines_of_one_offset_than_can_be_paged_through_are_a_gap(
+    make: Any,  # noqa: ANN401 - as above
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Beyond the bound the read ends with a reason."""
+    monkeypatch.setattr("logflume.airflow.searching.MAX_TIED", 1500)
+    held = [each | {"offset": 7} for each in documents("d-t-r--1-1")]
+    with stores.serving(stores.SearchEngine, documents=held) as url:
+        events, (gap,), _ = read(monkeypatch, make(url, tmp_path))
+    assert events == EVENTS[:2000]
+    assert "more than 1500 lines have the same offset" in gap.detail
+
+
+@SEARCHING
+def test_a_part_of_an_answer_is_a_gap(make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN401
+    """A store that leaves out what some of its shards have is not taken at its word."""
+    with stores.serving(stores.SearchEngine, documents=documents("d-t-r--1-1"), failed_shards=1) as url:
+        events, (gap,), _ = read(monkeypatch, make(url, tmp_path))
+    assert events == []
+    assert "1 of its shards failed" in gap.detail
 
 
 def test_a_search_engine_that_is_away_is_a_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,13 +269,41 @@ def test_redis_is_read_in_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         handler = _RedisHandler(client, PATH, max_lines=10_000, ttl_seconds=100)
         for line in TEXT.splitlines():
             handler.emit(logging.LogRecord("airflow.task", logging.INFO, "", 0, line, (), None))
-        events, gaps, messages = read(monkeypatch, remote.RedisRemoteLog())
+        events, gaps, messages = read(monkeypatch, RedisRemoteLog())
         assert events == EVENTS
         assert (gaps, messages) == ([], [f"redis:{PATH}"])
-        assert read(monkeypatch, remote.RedisRemoteLog(), "other")[2] == ["There is no log redis:other."]
+        assert read(monkeypatch, RedisRemoteLog(), "other")[2] == ["There is no log redis:other."]
         client.close()
-    events, (gap,), _ = read(monkeypatch, remote.RedisRemoteLog())
+    events, (gap,), _ = read(monkeypatch, RedisRemoteLog())
     assert (events, gap.reason) == ([], GapReason.UNREADABLE)
+
+
+def test_redis_is_written_when_a_task_has_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file's lines are there once however often it is uploaded, its triggers' too, or the newest and how many not."""
+    folder = tmp_path / "logs"
+    monkeypatch.setenv("AIRFLOW__LOGGING__BASE_LOG_FOLDER", str(folder))
+    file, trigger = folder / PATH, folder / f"{PATH}.trigger.7.log"
+    file.parent.mkdir(parents=True)
+    file.write_text(TEXT)
+    trigger.write_bytes(b"deferred\n\nodd \xff\nno newline")
+    (tmp_path / "secret").write_text("secret")
+    with stores.redis(tmp_path) as port:
+        monkeypatch.setenv("AIRFLOW_CONN_REDIS_DEFAULT", f"redis://127.0.0.1:{port}/0")
+        io = RedisRemoteLog()
+        for path in (PATH, f"{PATH}.trigger.7.log", PATH, "../secret", "no/such.log"):
+            io.upload(path)
+        events, gaps, messages = read(monkeypatch, io)
+        assert sorted(events) == sorted([*EVENTS, "deferred", "", "odd \ufffd", "no newline"])
+        assert (gaps, messages) == ([], [f"redis:{PATH}", f"redis:{PATH}.trigger.7.log"])
+        assert read(monkeypatch, io, "../secret")[0] == []
+        short = RedisRemoteLog(max_lines=2000)
+        short.upload(PATH)
+        events, _, _ = read(monkeypatch, short)
+        told = "500 lines before this one were not kept: max_lines of RedisRemoteLog is 2000."
+        assert [event for event in events if event not in {"deferred", "", "odd \ufffd", "no newline"}] == [
+            told,
+            *EVENTS[500:],
+        ]
 
 
 def test_hdfs_is_read_in_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -127,3 +127,17 @@ def test_why_there_is_no_log_is_said(  # noqa: PLR0917 - fixtures and a table
     messages, _ = logs.read(state="failed", hostname=hostname)
     assert words in " ".join(events(messages))
     assert events(messages)[-1] == "::endgroup::"
+
+
+def test_a_log_server_that_is_away_hides_nothing_else(logs: TaskLogs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it would have had is told with the reason and what to do, and what lies elsewhere is shown."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = str(listening.getsockname()[1])  # nobody listens there when this is left
+    monkeypatch.setenv("AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT", port)
+    monkeypatch.setenv("AIRFLOW__API__SECRET_KEY", "a" * 32)
+    logs.write("attempt=1.log", line(1, "here"))
+    messages = logs.lines(state="running", hostname="127.0.0.1")
+    assert events(messages)[-1] == "here"
+    words = " ".join(events(messages))
+    assert "does not answer" in words
+    assert "Check that the machine is up" in words

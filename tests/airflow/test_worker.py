@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
+VALID_S = 3600
+"""Of tokens: some are made when the tests are gathered, long before they are used."""
 KEY = "c2hvcnQga2V5IG9mIHRlc3Rz" * 4
 NAME = "dag_id=d/run_id=manual__2024-11-20T12:34:56+00:00/task_id=t/attempt=1.log"
 ODD = "dag_id=d/a folder/50% off é.log"
@@ -82,12 +84,12 @@ def token(name: str, key: str = KEY, **claims: Any) -> str:  # noqa: ANN401 - of
             algorithm="HS512",
             private_key=None,
             issuer=None,
-            valid_for=30,
+            valid_for=VALID_S,
             audience="task-instance-logs",
         )
         return str(generator.generate({"filename": name}))
     now = int(time.time())
-    known = {"aud": AUDIENCE, "nbf": now, "exp": now + 30, "iat": now, "filename": name}
+    known = {"aud": AUDIENCE, "nbf": now, "exp": now + VALID_S, "iat": now, "filename": name}
     kept = {claim: value for claim, value in {**known, **claims}.items() if value is not None}
     return jwt.encode(kept, key, "HS512")
 
@@ -141,8 +143,8 @@ OTHERS = "x" * 64
         (NAME, {"Authorization": token(NAME, OTHERS)}, 403),
         (NAME, {"Authorization": token(EMPTY)}, 403),
         (NAME, {"Authorization": token(NAME, exp=int(time.time()) - 60)}, 403),
-        (NAME, {"Authorization": token(NAME, nbf=int(time.time()) + 600)}, 403),
-        (NAME, {"Authorization": token(NAME, iat=int(time.time()) + 600)}, 403),
+        (NAME, {"Authorization": token(NAME, nbf=int(time.time()) + 10 * VALID_S)}, 403),
+        (NAME, {"Authorization": token(NAME, iat=int(time.time()) + 10 * VALID_S)}, 403),
         (NAME, {"Authorization": token(NAME, aud="somebody")}, 403),
         (NAME, {"Authorization": token(NAME, filename=None)}, 403),
         (NAME, {"Authorization": token(NAME, exp=None)}, 403),

@@ -1,8 +1,8 @@
 """logflume inside Apache Airflow 3: the one package that imports ``airflow``.
 
 What Airflow's configuration names: ``LOGGING_CONFIG`` (with ``REMOTE_TASK_LOG`` and ``DEFAULT_REMOTE_CONN_ID`` beside
-it, where Airflow looks for them), ``TaskLogHandler``, ``LogflumePlugin``. Each is loaded when it is first asked for: a
-process of Airflow that only runs tasks imports nothing of logflume's engine.
+it, where Airflow looks for them), ``TaskLogHandler``, ``LogflumePlugin``, ``RedisRemoteLog``. Each is loaded when it is
+first asked for: a process of Airflow that only runs tasks imports nothing of logflume's engine.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ _HOME = {
     "LOGGING_CONFIG": "logflume.airflow.logging_config",
     "LogflumePlugin": "logflume.airflow.plugin",
     "REMOTE_TASK_LOG": "logflume.airflow.logging_config",
+    "RedisRemoteLog": "logflume.airflow.redis",
     "TaskLogHandler": "logflume.airflow.handler",
 }
 

@@ -14,28 +14,53 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.log import redact
 from airflow.utils.state import State, TaskInstanceState
+from sqlalchemy.exc import SQLAlchemyError
 
 from logflume.abc import Found
 from logflume.airflow.local import local_files
 from logflume.airflow.served import served_logs
+from logflume.records import Gap, GapReason
+from logflume.sources.missing import MissingSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _BETWEEN_TRIES = (TaskInstanceState.UP_FOR_RETRY, TaskInstanceState.UP_FOR_RESCHEDULE)
 
+_TEMPLATE = (
+    "Mend [logging] log_filename_template; runs of before keep theirs, in the table log_template of the database."
+)
+
 _said = logging.getLogger(__name__)
 
 
-def collect(ti: Any, try_number: int, path: str, base_folder: str) -> Found:  # noqa: ANN401 - Airflow's task instance
+def name_of_log(handler: Any, ti: Any, try_number: int) -> str | Gap:  # noqa: ANN401 - Airflow's handler, and row
+    """Return the path of a try's log below the log folder; a Gap where the template of its run cannot be filled in.
+
+    Raises:
+        SQLAlchemyError: the database cannot be asked for the template.
+    """
+    try:
+        name: str = handler._render_filename(ti, try_number)  # noqa: SLF001 - Airflow's name of the file
+    except SQLAlchemyError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a template is somebody else's code
+        detail = f"The name of the log's file cannot be told: {type(error).__name__}: {error}."
+        return Gap("template", GapReason.UNREADABLE, detail, _TEMPLATE)
+    return name
+
+
+def collect(ti: Any, try_number: int, path: str | Gap, base_folder: str) -> Found:  # noqa: ANN401 - Airflow's row
     """Ask every place that may hold the log of a try.
 
     Args:
         ti: Airflow's ``TaskInstance`` or ``TaskInstanceHistory``.
         try_number: which try.
-        path: of its log, relative to the log folder, as Airflow's template of file names has it.
+        path: of its log, relative to the log folder, as Airflow's template of file names has it; or why there is none.
         base_folder: the log folder.
     """
+    if isinstance(path, Gap):
+        return Found([], [MissingSource(path)])
     remote = _ask("the remote log store", _of_module("logflume.airflow.remote", "remote_logs"), ti, try_number, path)
     executor = Found()
     if ti.state == TaskInstanceState.RUNNING:
@@ -46,7 +71,13 @@ def collect(ti: Any, try_number: int, path: str, base_folder: str) -> Found:  # 
     if _may_be_served(ti, have=bool(local.sources or remote.sources), have_executor=bool(executor.sources)):
         served = _ask("the log servers", served_logs, ti, path, local=bool(local.sources))
     found = [remote, executor, local, served]
-    return Found([text for each in found for text in each.messages], [at for each in found for at in each.sources])
+    messages = [text for each in found for text in each.messages]
+    sources = [source for each in found for source in each.sources]
+    if not messages and not sources and not ended:
+        messages.append(
+            f"There is no log yet: the task is {ti.state or 'not scheduled'}. It begins when the task runs."
+        )
+    return Found(messages, sources)
 
 
 def _may_be_served(ti: Any, *, have: bool, have_executor: bool) -> bool:  # noqa: ANN401 - Airflow's task instance

@@ -10,10 +10,13 @@ exactly ``end_of_log`` and ``log_pos``; while it runs, what is beside them comes
 
 from __future__ import annotations
 
+import pkgutil
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.configuration import conf
 from airflow.utils.log.file_task_handler import FileTaskHandler
+from airflow.utils.log.logging_mixin import ExternalLoggingMixin
 from airflow.utils.state import TaskInstanceState
 
 if TYPE_CHECKING:
@@ -39,15 +42,45 @@ class TaskLogHandler(FileTaskHandler):  # type: ignore[misc] # untyped where Air
         metadata: dict[str, Any] | None = None,
     ) -> tuple[Iterator[Message], dict[str, Any]]:
         # Airflow loads its logging configuration in every process; few of them read logs.
-        from logflume.airflow.collect import collect
+        from logflume.airflow.collect import collect, name_of_log
         from logflume.airflow.reply import Reply
         from logflume.airflow.settling import has_settled
 
-        path = self._render_filename(ti, try_number)
-        found = collect(ti, try_number, path, self.local_base)
+        found = collect(ti, try_number, name_of_log(self, ti, try_number), self.local_base)
         is_older = ti.try_number != try_number
         over = is_older or ti.state not in _RUNNING
         ended = is_older or (over and has_settled(ti))
         page_lines = conf.getint("logflume", "json_page_lines", fallback=0)
         reply = Reply(found, metadata or {}, over=over, ended=ended, page_lines=page_lines)
         return reply.messages(), reply.metadata
+
+
+class LinkedTaskLogHandler(TaskLogHandler, ExternalLoggingMixin):  # type: ignore[misc] # as above
+    """Reads as TaskLogHandler does, and gives the links of the provider's handler in whose place it is."""
+
+    def __init__(self, base_log_folder: str, *, linking: dict[str, Any]) -> None:
+        """Make nothing of the provider's yet; ``linking`` is how the logging configuration describes its handler."""
+        super().__init__(base_log_folder)
+        self._linking = dict(linking)
+
+    @cached_property
+    def _linked(self) -> Any:  # noqa: ANN401 - a class of a provider
+        for of_logging in ("formatter", "filters", "level"):
+            self._linking.pop(of_logging, None)
+        return pkgutil.resolve_name(self._linking.pop("class"))(**self._linking)
+
+    @property
+    def log_name(self) -> str:
+        """The name of the provider's service."""
+        name: str = self._linked.log_name
+        return name
+
+    def get_external_log_url(self, task_instance: Any, try_number: int) -> str:  # noqa: ANN401 - as above
+        """Return the address of a log in the provider's service."""
+        url: str = self._linked.get_external_log_url(task_instance, try_number)
+        return url
+
+    @property
+    def supports_external_link(self) -> bool:
+        """Tell whether there are such addresses."""
+        return bool(self._linked.supports_external_link)

@@ -28,7 +28,7 @@ def local_files(base_folder: str, path: str) -> Found:
     messages: list[str] = []
     try:
         with os.scandir(folder) as entries:
-            found = {live_name(entry.name) for entry in entries if _is_of(entry.name, name)}
+            found = {live_name(entry.name) for entry in entries if is_of(entry.name, name)}
     except (FileNotFoundError, NotADirectoryError):
         pass
     except OSError as error:
@@ -43,5 +43,6 @@ def local_files(base_folder: str, path: str) -> Found:
     return Found([*(source.name for source in sources), *messages], [*sources])
 
 
-def _is_of(name: str, log: str) -> bool:
+def is_of(name: str, log: str) -> bool:
+    """Tell whether a file or an object of this name is a part of a log."""
     return name == log or name.startswith(log + ".")

@@ -13,8 +13,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from logflume.abc import BLOCK_BYTES
-from logflume.closing import Closing
 from logflume.cursor import Cursor, Mark
 from logflume.errors import CursorExpired, SourceFailed
 from logflume.merge import How
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from logflume.abc import Reader, Source
-    from logflume.records import Gap, Identity, Position
+    from logflume.records import Gap, Position
 
 WINDOW_BYTES = 64 * 1024
 """So much of the end of what is new is looked at for a newline and a time; if there is none, four times as much."""
@@ -159,65 +157,3 @@ def _last_line(reader: Reader, at: int, size: int) -> tuple[int, Position, int] 
         return None
     latest_ns = merger.stats()["last_ns"]
     return end, reader.position(end), UNTIMED_NS if latest_ns is None else latest_ns
-
-
-class FirstBytes:
-    """A source that ends after so many bytes from where it is opened."""
-
-    def __init__(self, source: Source, n_bytes: int) -> None:
-        self._source = source
-        self._n_bytes = n_bytes
-
-    @property
-    def name(self) -> str:
-        """That of the source."""
-        return self._source.name
-
-    @property
-    def seekable(self) -> bool:
-        """As the source."""
-        return self._source.seekable
-
-    def open(self, start: int | Position = 0) -> FirstBytesReader:
-        """Open it."""
-        return FirstBytesReader(self._source.open(start), self._n_bytes)
-
-    def peek_size(self) -> int | None:
-        """Not known without opening it."""
-        return None
-
-    def peek_identity(self) -> Identity | None:
-        """That of the source."""
-        return self._source.peek_identity()
-
-
-class FirstBytesReader(Closing):
-    """Reads a FirstBytes; see ``logflume.abc.Reader``."""
-
-    def __init__(self, reader: Reader, n_bytes: int) -> None:
-        self._reader = reader
-        self._left = n_bytes
-
-    @property
-    def start(self) -> int:
-        """That of the reader."""
-        return self._reader.start
-
-    @property
-    def gaps(self) -> list[Gap]:
-        """Those of the reader."""
-        return self._reader.gaps
-
-    def read_block(self, max_bytes: int = BLOCK_BYTES) -> bytes:
-        """Return the next bytes before the end."""
-        block = self._reader.read_block(min(max_bytes, self._left)) if self._left else b""
-        self._left -= len(block)
-        return block
-
-    def position(self, offset: int) -> Position:
-        """Name an offset."""
-        return self._reader.position(offset)
-
-    def close(self) -> None:
-        """Release the reader."""
-        self._reader.close()

@@ -6,31 +6,39 @@ gives it when it is read. Walkers use the provider's own connection, paths and q
 ``stream`` is taken at its word, and has none.
 
 What a walker mends: Elasticsearch gives its first 1,000 lines only, and like OpenSearch an error as the end; S3 and
-OSS give an error as the log's text; S3, WASB, HDFS and Cloud Logging give whole texts; CloudWatch a made-up line for a
-missing stream.
+OSS give an error as the log's text; S3, WASB, OSS, HDFS and Cloud Logging give whole texts, the last one without times;
+GCS stops at a byte that is no UTF-8; CloudWatch has a made-up line for a missing stream.
 """
 
 from __future__ import annotations
 
-import copy
 import functools
 import importlib
 import json
 import os
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+from logflume.airflow.local import is_of
+from logflume.airflow.searching import LogDocuments
 from logflume.sources.streamed import iter_texts, line_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 CHUNK_BYTES = 256 * 1024
-"""So much of an object is taken from a store at once."""
+"""So much of an object is passed on at once."""
+
+RANGE_BYTES = 4 * 1024 * 1024
+"""So much is asked for at once of stores that are asked for ranges: GCS, WASB."""
 
 MAX_PARTS = 256
 """Objects of one try: a try has one, and one for each run of a trigger."""
+
+_NOT_SATISFIABLE = 416
+
+_SEVERITIES = {100: "debug", 200: "info", 300: "notice", 400: "warning", 500: "error", 600: "critical", 700: "alert"}
+"""Of Cloud Logging, as its protocol numbers them."""
 
 _NO_STREAM = "No log stream found in CloudWatch"
 
@@ -76,10 +84,10 @@ def _walker_of(cls: type) -> Any:  # noqa: ANN401 - a Walker, or None
     return None
 
 
-def _module_of(io: Any) -> Any:  # noqa: ANN401 - as walk
+def _home_of(io: Any) -> str:  # noqa: ANN401 - as walk
     """Return the provider's module that has the helpers of a class."""
-    homes = [cls.__module__ for cls in type(io).__mro__ if cls.__name__ in _WALKERS]
-    return importlib.import_module(homes[-1])  # a provider's class may itself be of an older one
+    # A provider's class may itself be of an older one.
+    return [cls.__module__ for cls in type(io).__mro__ if cls.__name__ in _WALKERS][-1]
 
 
 # any provider
@@ -118,62 +126,13 @@ def _nothing() -> None:
 # Elasticsearch and OpenSearch
 
 
-class _Telling:
-    """A search client whose errors are kept: the providers swallow them, and an error looks like the end."""
-
-    def __init__(self, client: Any) -> None:  # noqa: ANN401 - the provider's client
-        self._client = client
-        self.error: Exception | None = None
-
-    def search(self, *args: object, **kwargs: object) -> Any:  # noqa: ANN401 - as above
-        try:
-            return self._client.search(*args, **kwargs)
-        except Exception as error:
-            self.error = error
-            raise
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - as above
-        return getattr(self._client, name)
-
-
 def _search(io: Any, path: str, ti: Any, *, read: str) -> Walked:  # noqa: ANN401, ARG001 - see walk; every walker takes it
-    module = _module_of(io)
-    log_id = module._render_log_id(io.log_id_template, ti, ti.try_number)  # noqa: SLF001 - there is no public way
-    pages = functools.partial(_iter_pages, io, ti, log_id, read)
-    if next(pages(), None) is None:
-        return [f"There is no log {log_id} in {type(io).__name__.removesuffix('RemoteLogIO')}."], []
-    name = f"{type(io).__name__.removesuffix('RemoteLogIO')} {log_id}"
-    return [name], [Part(name, lambda: _iter_hits(pages(), module))]
-
-
-def _iter_pages(io: Any, ti: Any, log_id: str, read: str) -> Iterator[Any]:  # noqa: ANN401 - as above
-    """Yield page after page, each after the last line of the one before it.
-
-    Raises:
-        Exception: what the store's client raised.
-    """
-    own = copy.copy(io)  # with a client of this walk alone; the original serves others meanwhile
-    vars(own).update(vars(io))  # a copy of an attrs class has its fields only
-    own.client = telling = _Telling(io.client)
-    offset: object = 0
-    while True:
-        page = getattr(own, read)(log_id, offset, ti)
-        if telling.error is not None:
-            raise telling.error
-        if page is None or not page.hits:
-            return
-        yield page
-        last = attrgetter(own.offset_field)(page[-1])
-        if last == offset:
-            return
-        offset = last
-
-
-def _iter_hits(pages: Iterable[Any], module: Any) -> Iterator[bytes]:  # noqa: ANN401 - as above
-    for page in pages:
-        for hit in page:
-            fields = module._build_log_fields(hit.to_dict())  # noqa: SLF001 - there is no public way
-            yield json.dumps(fields, default=str).encode() + b"\n"
+    documents = LogDocuments(io, _home_of(io), read, ti)
+    store = type(io).__name__.removesuffix("RemoteLogIO")
+    if not documents.are_there():
+        return [f"There is no log {documents.log_id} in {store}."], []
+    name = f"{store} {documents.log_id}"
+    return [name], [Part(name, documents.lines)]
 
 
 # object stores
@@ -181,8 +140,8 @@ def _iter_hits(pages: Iterable[Any], module: Any) -> Iterator[bytes]:  # noqa: A
 
 def _s3(io: Any, path: str, ti: Any) -> Walked:  # noqa: ANN401, ARG001 - as above
     bucket, prefix = io.hook.parse_s3_url(s3url=os.path.join(io.remote_base, path))  # noqa: PTH118 - an URL
-    keys = sorted(io.hook.list_keys(bucket_name=bucket, prefix=prefix) or [])
-    return _objects((f"s3://{bucket}/{key}", functools.partial(_iter_s3, io, bucket, key)) for key in keys)
+    keys = io.hook.list_keys(bucket_name=bucket, prefix=prefix) or []
+    return _objects(keys, prefix, f"s3://{bucket}/", lambda key: _iter_s3(io, bucket, key))
 
 
 def _iter_s3(io: Any, bucket: str, key: str) -> Iterator[bytes]:  # noqa: ANN401 - as above
@@ -193,21 +152,46 @@ def _iter_s3(io: Any, bucket: str, key: str) -> Iterator[bytes]:  # noqa: ANN401
         body.close()
 
 
+def _gcs(io: Any, path: str, ti: Any) -> Walked:  # noqa: ANN401, ARG001 - as above
+    location = os.path.join(io.remote_base, path)  # noqa: PTH118 - as above
+    bucket, _, prefix = location.removeprefix("gs://").partition("/")
+    names = [blob.name for blob in io.client.list_blobs(bucket, prefix=prefix)]
+    return _objects(names, prefix, f"gs://{bucket}/", lambda name: _iter_gcs(io, bucket, name))
+
+
+def _iter_gcs(io: Any, bucket: str, name: str) -> Iterator[bytes]:  # noqa: ANN401 - as above
+    with io.client.bucket(bucket).blob(name).open("rb", chunk_size=RANGE_BYTES) as file:
+        while chunk := file.read(CHUNK_BYTES):
+            yield chunk
+
+
 def _wasb(io: Any, path: str, ti: Any) -> Walked:  # noqa: ANN401, ARG001 - as above
     prefix = os.path.join(io.remote_base, path)  # noqa: PTH118 - as above
-    names = sorted(io.hook.get_blobs_list(container_name=io.wasb_container, prefix=prefix) or [])
-    return _objects((f"wasb://{io.wasb_container}/{name}", functools.partial(_iter_wasb, io, name)) for name in names)
+    names = _hook(io).get_blobs_list(container_name=io.wasb_container, prefix=prefix) or []
+    return _objects(names, prefix, f"wasb://{io.wasb_container}/", lambda name: _iter_wasb(io, name))
 
 
 def _iter_wasb(io: Any, name: str) -> Iterator[bytes]:  # noqa: ANN401 - as above
-    yield from io.hook.download(io.wasb_container, name).chunks()
+    """Yield range after range: of a blob that is asked for whole, the client takes 32 MiB at once."""
+    at, size = 0, 1
+    while at < size:
+        try:
+            found = io.hook.download(io.wasb_container, name, offset=at, length=RANGE_BYTES)
+        except Exception as error:
+            if getattr(error, "status_code", None) == _NOT_SATISFIABLE:  # of an empty blob there is no range
+                return
+            raise
+        size = int(found.properties.content_range.rpartition("/")[2])
+        data = found.readall()
+        yield data
+        at += len(data) or size
 
 
 def _hdfs(io: Any, path: str, ti: Any) -> Walked:  # noqa: ANN401, ARG001 - as above
     full = os.path.join(io.remote_base, path)  # noqa: PTH118 - as above
-    if not io.hook.check_for_path(full):
+    if not _hook(io).check_for_path(full):
         return [f"There is no log {full} in HDFS."], []
-    return _objects([(f"hdfs:{full}", lambda: _iter_hdfs(io, full))])
+    return _objects([full], full, "hdfs:", lambda name: _iter_hdfs(io, name))
 
 
 def _iter_hdfs(io: Any, full: str) -> Iterator[bytes]:  # noqa: ANN401 - as above
@@ -216,17 +200,37 @@ def _iter_hdfs(io: Any, full: str) -> Iterator[bytes]:  # noqa: ANN401 - as abov
 
 
 def _oss(io: Any, path: str, ti: Any) -> Walked:  # noqa: ANN401, ARG001 - as above
-    if not io.oss_log_exists(path):
-        return [f"There is no log {path} in OSS."], []
-    return _objects([(f"oss://{io.bucket_name}/{io.base_folder}/{path}", lambda: _iter_oss(io, path))])
+    key = f"{io.base_folder}/{path}"
+    if not _hook(io).key_exist(io.bucket_name, key):  # what the provider's own class asks takes an error for a no
+        return [f"There is no log {key} in OSS."], []
+    return _objects([key], key, f"oss://{io.bucket_name}/", lambda name: _iter_oss(io, name))
 
 
-def _iter_oss(io: Any, path: str) -> Iterator[bytes]:  # noqa: ANN401 - as above
-    yield from _text(io.hook.read_key(io.bucket_name, f"{io.base_folder}/{path}"))  # whole: its SDKs differ in streams
+def _iter_oss(io: Any, key: str) -> Iterator[bytes]:  # noqa: ANN401 - as above
+    sdk = getattr(importlib.import_module(type(io.hook).__module__), "oss", None)
+    if sdk is None:  # an older provider, with another SDK
+        yield from _text(io.hook.read_key(io.bucket_name, key))
+        return
+    client = io.hook._get_client()  # noqa: SLF001 - there is no public way
+    with client.get_object(sdk.GetObjectRequest(bucket=io.bucket_name, key=key)).body as body:
+        yield from body.iter_bytes(block_size=CHUNK_BYTES)
 
 
-def _objects(found: Iterable[tuple[str, Callable[[], Iterable[bytes]]]]) -> Walked:
-    parts = [Part(name, make) for name, make in found]
+def _hook(io: Any) -> Any:  # noqa: ANN401 - as above
+    """Return the hook of a provider whose class only logs that it cannot make one.
+
+    Raises:
+        LookupError: it could not.
+    """
+    if io.hook is None:
+        raise LookupError("the provider cannot use the connection of [logging] remote_log_conn_id")
+    return io.hook
+
+
+def _objects(names: Iterable[str], log: str, store: str, read: Callable[[str], Iterable[bytes]]) -> Walked:
+    """Name the objects of a log among those whose names begin with its name."""
+    found = sorted(name for name in names if is_of(name, log))
+    parts = [Part(f"{store}{name}", functools.partial(read, name)) for name in found]
     return [part.name for part in parts], parts
 
 
@@ -234,21 +238,40 @@ def _objects(found: Iterable[tuple[str, Callable[[], Iterable[bytes]]]]) -> Walk
 
 
 def _cloud_logging(io: Any, path: str, ti: Any) -> Walked:  # noqa: ANN401 - as above
-    labels = _module_of(io)._task_instance_to_labels(ti)  # noqa: SLF001 - there is no public way
-    pages = functools.partial(_iter_entries, io, io.prepare_log_filter(labels))
+    labels = importlib.import_module(_home_of(io))._task_instance_to_labels(ti)  # noqa: SLF001 - there is no public way
+    lines = functools.partial(_iter_entries, io, io.prepare_log_filter(labels))
     name = f"Cloud Logging for {path}"
-    if next(pages(), None) is None:
+    if next(lines(), None) is None:
         return [f"There is no log in {name}."], []
-    return [name], [Part(name, pages)]
+    return [name], [Part(name, lines)]
 
 
 def _iter_entries(io: Any, log_filter: str) -> Iterator[bytes]:  # noqa: ANN401 - as above
-    token = None
+    _, project = io.credentials_and_project
+    asked: dict[str, Any] = {
+        "resource_names": [f"projects/{project}"],
+        "filter": log_filter,
+        "order_by": "timestamp asc",
+        "page_size": 1000,
+    }
     while True:
-        text, token = io._read_single_logs_page(log_filter, token)  # noqa: SLF001 - as above
-        yield from iter_texts([text] if text else [])
-        if not token:
+        client = io._logging_service_client  # noqa: SLF001 - there is no public way
+        page = next(client.list_log_entries(request=asked).pages)
+        yield from filter(None, map(_entry_line, page.entries))
+        asked["page_token"] = page.next_page_token
+        if not page.next_page_token:
             return
+
+
+def _entry_line(entry: Any) -> bytes | None:  # noqa: ANN401 - a class of Google's
+    """Return an entry as a line, with its time, which the provider leaves out; None if it has no text."""
+    text = (entry.json_payload or {}).get("message") or entry.text_payload
+    if not text:
+        return None
+    line = {"timestamp": entry.timestamp.rfc3339() if entry.timestamp else None, "event": text}
+    if level := _SEVERITIES.get(entry.severity):
+        line["level"] = level
+    return json.dumps(line, default=str).encode() + b"\n"
 
 
 def _cloudwatch(io: Any, path: str, ti: Any) -> Walked:  # noqa: ANN401 - as above
@@ -265,6 +288,7 @@ _WALKERS: dict[str, Any] = {
     "CloudLoggingRemoteLogIO": _cloud_logging,
     "CloudWatchRemoteLogIO": _cloudwatch,
     "ElasticsearchRemoteLogIO": functools.partial(_search, read="_es_read"),
+    "GCSRemoteLogIO": _gcs,
     "HdfsRemoteLogIO": _hdfs,
     "OSSRemoteLogIO": _oss,
     "OpensearchRemoteLogIO": functools.partial(_search, read="_os_read"),

@@ -3,8 +3,6 @@
 Holds: nothing; a store is asked what it has, and read when the source is.
 Plan:  ``providers.walk`` says what there is. A provider that raises, now or while it is read, is a source that says
 why, and the others still show. Older tries are read with their own row, for providers look at ``ti.try_number``.
-
-Also here: ``RedisRemoteLog``, for the one provider that has a handler and no ``RemoteLogIO``.
 """
 
 from __future__ import annotations
@@ -19,15 +17,9 @@ from logflume.sources.missing import MissingSource
 from logflume.sources.streamed import StreamedSource
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Iterator
-
     from logflume.abc import Source
 
 _said = logging.getLogger(__name__)
-
-REDIS_PAGE = 1000
-"""So many lines are asked of Redis at once."""
 
 _TODO = "Check the remote logging connection, its permissions and the store; the log of the API server has the details."
 
@@ -116,45 +108,3 @@ class _OfTry:
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - as above
         return getattr(self._ti, name)
-
-
-class RedisRemoteLog:
-    """What Airflow's Redis handler has written, for ``REMOTE_TASK_LOG`` of a logging configuration of one's own.
-
-    Airflow's provider for Redis has a handler, and no ``RemoteLogIO``: this reads the same lists, page by page.
-    """
-
-    processors = ()
-
-    def __init__(self, redis_conn_id: str = "redis_default") -> None:
-        """Name the connection; nothing is opened yet."""
-        self.redis_conn_id = redis_conn_id
-
-    def upload(self, path: str | os.PathLike[str], ti: object = None) -> None:
-        """Do nothing: the provider's handler writes while the task runs."""
-
-    def stream(self, relative_path: str, ti: object) -> tuple[list[str], list[Iterator[bytes]]]:  # noqa: ARG002 - Airflow's
-        """Return the list of this name, page by page.
-
-        Raises:
-            redis.RedisError: the server cannot be asked.
-        """
-        from airflow.providers.redis.hooks.redis import RedisHook
-
-        client = RedisHook(redis_conn_id=self.redis_conn_id).get_conn()
-        name = f"redis:{relative_path}"
-        if not client.exists(relative_path):
-            return [f"There is no log {name}."], []
-        return [name], [_iter_list(client, relative_path)]
-
-    def read(self, relative_path: str, ti: object) -> tuple[list[str], list[str] | None]:
-        """Return the same as texts, whole."""
-        messages, streams = self.stream(relative_path, ti)
-        return messages, [b"".join(stream).decode("utf-8", "replace") for stream in streams] or None
-
-
-def _iter_list(client: Any, key: str) -> Iterator[bytes]:  # noqa: ANN401 - a Redis client
-    at = 0
-    while page := client.lrange(key, at, at + REDIS_PAGE - 1):
-        yield from (line + b"\n" for line in page)
-        at += len(page)

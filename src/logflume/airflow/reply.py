@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from logflume._core import Messages
 from logflume.airflow.messages import iter_messages, iter_single, message_line
-from logflume.airflow.positions import FirstBytes, look_at
+from logflume.airflow.positions import look_at
 from logflume.airflow.requests import close_with_request, hand_over, stand_in_for, wants_lines
 from logflume.cursor import Cursor
 from logflume.errors import BadCursor, LogflumeError
 from logflume.merge import How, iter_merged
 from logflume.records import Output
 from logflume.seek import iter_lines
+from logflume.until import first_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -173,7 +174,7 @@ class Reply:
         start = Cursor(tuple(look.mark for look in looks if look.mark))
         if whole:
             return [look.source for look in looks], start
-        return [FirstBytes(look.source, look.whole_bytes) for look in looks], start
+        return [first_bytes(look.source, look.whole_bytes) for look in looks], start
 
     def _is_small(self) -> bool:
         return all(look.bytes is not None for look in self._looks) and self._bytes() <= COUNTED_BYTES

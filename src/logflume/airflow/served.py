@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from airflow.api_fastapi.auth.tokens import JWTGenerator, get_signing_key
 from airflow.configuration import conf
+from airflow.utils.log.file_task_handler import FileTaskHandler
 from airflow.utils.net import get_hostname
 
 from logflume.abc import Found
@@ -42,6 +43,8 @@ def served_logs(ti: Any, path: str, *, local: bool) -> Found:  # noqa: ANN401 - 
         port = conf.getint("logging", "worker_log_server_port", fallback=WORKER_PORT)
         sources.append(_source(ti.hostname, port, path))
     if not sources and not local:
+        if getattr(getattr(ti, "task", None), "inherits_from_empty_operator", False):
+            return Found([FileTaskHandler.inherits_from_empty_operator_log_message])
         who = "trigger" if job else "worker"
         no_host = f"Could not read served logs: Hostname not available for {who}."
         return Found([f"{no_host} Please check your `hostname_callable` configuration."])

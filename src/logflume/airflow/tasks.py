@@ -25,7 +25,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import joinedload
 
-from logflume.airflow.collect import collect
+from logflume.airflow.collect import collect, name_of_log
 from logflume.airflow.settling import has_settled
 from logflume.errors import LogNotFound
 from logflume.records import LogState, LogStatus
@@ -174,7 +174,7 @@ class TaskLog:
                 row = session.scalar(query.options(joinedload(model.dag_run)))
                 if row is not None:
                     handler = _handler()
-                    self._path = handler._render_filename(row, try_number)  # noqa: SLF001 - Airflow's name of the file
+                    self._path = name_of_log(handler, row, try_number)
                     self._folder = handler.local_base
                     self._looked_s = time.monotonic()
                     session.expunge_all()
