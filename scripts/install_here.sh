@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 dir=$1
-wheel=$(ls "$2"/*.whl)
+wheel=$(ls "$PWD/$2"/*.whl)
 # The same version, built anew.
 "$dir/bin/python" -m pip --quiet --disable-pip-version-check uninstall --yes logflume 2>/dev/null
 scripts/pip_install.sh "$dir" "$wheel[airflow]"
