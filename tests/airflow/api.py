@@ -68,7 +68,7 @@ class Api:
         run = {"dag_id": dag_id, "run_id": run_id, "run_type": "manual", "state": "success", "id": self._runs}
         when: dict[str, Any] = {"logical_date": WHEN + dt.timedelta(seconds=self._runs), "run_after": WHEN}
         when["log_template_id"] = template or self._template
-        of_task = {"id": uuid.uuid4(), "dag_id": dag_id, "run_id": run_id, "task_id": task_id, "map_index": -1}
+        of_task = {"id": _new_id(), "dag_id": dag_id, "run_id": run_id, "task_id": task_id, "map_index": -1}
         plain = {
             "state": "success",
             "try_number": 1,
@@ -93,7 +93,7 @@ class Api:
             (primary,) = (column.name for column in history.primary_key)
             past = {name: value for name, value in row.items() if name in history.c}
             session.execute(insert(history).values(**past | {primary: row["id"], "state": "failed"}))
-            more = {"try_number": row["try_number"] + 1, "state": "running", "id": uuid.uuid4()}
+            more = {"try_number": row["try_number"] + 1, "state": "running", "id": _new_id()}
             session.execute(update(table).where(table.c.task_id == task_id).values(**more))
             session.commit()
 
@@ -117,6 +117,12 @@ class Api:
         path = f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/{task}/logs/{number}"
         parameters = {"map_index": str(map_index)} | ({} if token is None else {"token": token})
         return self.client.get(path, params=parameters, headers={"Accept": f"application/{accept}"})
+
+
+def _new_id() -> uuid.UUID | str:
+    """Return the id of a row, in the type that this version of Airflow keeps it in."""
+    new = uuid.uuid4()
+    return new if TaskInstance.__table__.c.id.type.python_type is uuid.UUID else str(new)
 
 
 def lines_of(answer: httpx.Response) -> list[dict[str, Any]]:
