@@ -11,6 +11,7 @@ import pytest
 from logflume.catalog import log_of_paths
 from logflume.follow import iter_followed
 from logflume.index import LogIndex
+from logflume.indexcache import IndexCache
 from logflume.merge import How, iter_merged
 from logflume.records import Gap, GapReason, Output
 from logflume.seek import tail
@@ -94,15 +95,53 @@ def test_every_reader_comes_across_what_is_missing(kind: str, request: pytest.Fi
     assert b"".join(tail(log.sources(), 10, TEXT)) == b"".join(kept[-10:])
 
 
-def test_what_is_left_of_rotated_files_is_indexed(rotated: Path) -> None:
-    """Lines of a log whose oldest files were given up are counted from what is left."""
-    index = LogIndex(log_of_paths([str(rotated)]), TEXT, cache=None)
+def require_rows(index: LogIndex, folder: Path) -> None:
+    """Build an index, and look whether it finds lines where a merge has them."""
     index.build()
-    kept = merged(rotated)[0].splitlines(keepends=True)
+    kept = merged(folder)[0].splitlines(keepends=True)
     assert index.progress.complete
+    assert index.progress.done_bytes == index.progress.total_bytes
     assert index.totals.lines == len(kept)
     for first in (0, 1, len(kept) // 2, len(kept) - 2):
         assert b"".join(index.iter_rows(first, 5)) == b"".join(kept[first : first + 5])
+
+
+@pytest.mark.parametrize("kind", ["rotated", "punched"])
+def test_what_is_left_is_indexed(
+    kind: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Lines of a log of which bytes were given up are counted from what is left; also by an index that was kept."""
+    folder: Path = request.getfixturevalue(kind)
+    cache = IndexCache(tmp_path_factory.mktemp("cache"))
+    for _ in range(2):
+        with LogIndex(log_of_paths([str(folder)]), TEXT, cache=cache) as index:
+            require_rows(index, folder)
+
+
+def test_an_index_follows_a_hole_that_grows(tmp_path: Path) -> None:
+    """While a command writes and the oldest bytes are given up, lines are found where a merge has them."""
+    segments = Segments(tmp_path / "kept", NAME, Rules(MIN_BUDGET_BYTES), writer=Writer.CHILD)
+    with LogIndex(log_of_paths([str(tmp_path / "kept")]), TEXT, cache=IndexCache(tmp_path / "cache")) as index:
+        for start in range(0, 10_000, 2000):
+            os.write(segments.descriptor, lines(2000, start))
+            segments.tick()
+            require_rows(index, tmp_path / "kept")
+    segments.close()
+
+
+def test_offsets_leave_out_what_was_given_up(punched: Path) -> None:
+    """A reader that begins at an offset gives what one from the beginning gives from there on."""
+    source = LocalSource(punched / NAME)
+    with source.open() as whole:
+        left = b"".join(iter(whole.read_block, b""))
+        assert source.peek_size() == len(left)
+        for offset in (0, 1, 4095, 4096, 4097, 10_000, len(left) - 1, len(left)):
+            with source.open(offset) as part:
+                assert part.start == offset
+                assert b"".join(iter(part.read_block, b"")) == left[offset:]
+            with source.open(whole.position(offset)) as part:
+                assert part.start == offset
+                assert b"".join(iter(part.read_block, b"")) == left[offset:]
 
 
 def test_bytes_that_were_changed_are_a_gap_and_come_all_the_same(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from logflume.ship.cursors import Place
 from logflume.ship.lines import WholeLines
 from logflume.sources.arrivals import Known
 from logflume.sources.captured import SIDE
+from logflume.sources.local import LocalSource
 from logflume.sources.openfile import key_text
 from logflume.sources.rotation import rotated_set
 
@@ -95,11 +96,12 @@ class Bases:
         knows, and all comes again rather than not at all.
         """
         linear = 0
-        for path in rotated_set(self._folder.parent / self._stream):
+        source = self._folder.parent / self._stream
+        for path in rotated_set(source):
             status = path.stat()
             linear += status.st_size
             if key_text((status.st_dev, status.st_ino)) == position.identity.key:
-                return linear if position.offset > status.st_size else 0
+                return LocalSource(source).readable_before(linear) if position.offset > status.st_size else 0
         return 0
 
     def _look(self) -> None:

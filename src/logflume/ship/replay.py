@@ -56,13 +56,13 @@ def place_at(folder: Path, name: str, since_ns: int) -> Place | None:
     wanted = next((start for start in starts if start is not None), None)
     last = next((header for header in reversed(headers.values()) if header), None)
     source = LocalSource(folder / name)
-    size_bytes = source.peek_size()
-    if size_bytes is None or last is None:
+    if source.peek_size() is None or last is None:
         return None
     first = next(header for header in headers.values() if header)
-    linear = size_bytes if wanted is None else max(0, wanted - first.base)
-    with source.open(min(linear, size_bytes)) as reader:
-        return Place(reader.position(reader.start), first.base + reader.start)
+    size_bytes = sum(member.size_bytes for member in source.survey())
+    offset = size_bytes if wanted is None else min(max(0, wanted - first.base), size_bytes)
+    with source.open(source.readable_before(offset)) as reader:
+        return Place(reader.position(reader.start), first.base + offset)
 
 
 def _before(index: Path, header: chunks.Header, since_ns: int) -> int | None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from logflume.errors import SourceFailed
 from logflume.records import Gap, GapReason, Identity
-from logflume.sources.openfile import FINGERPRINT_BYTES, TELLING_BYTES, OpenFile, key_text
+from logflume.sources.openfile import FINGERPRINT_BYTES, TELLING_BYTES, OpenFile, is_sparse, key_text
 from logflume.sources.opening import failed, open_regular, shown
 from logflume.sources.rotation import Key, Member, look, survey
 
@@ -165,14 +165,23 @@ class FileSet:
             file.close()
         return None
 
-    def skip(self, file: OpenFile, size: int) -> int:
-        """Skip bytes of a file; close it when that fails.
+    def readable_bytes(self, member: Member, end: int | None = None) -> int:
+        """How many bytes of a plain file, or before ``end``, can be read: all but those of a capture's hole."""
+        end = member.size_bytes if end is None else end
+        with contextlib.suppress(OSError, Moved, SourceFailed):
+            if is_sparse(Path(member.path).stat()):
+                with self.open_member(member) as file:
+                    return file.readable_before(end)
+        return end
+
+    def skip(self, file: OpenFile, size: int, *, readable: bool = False) -> int:
+        """Skip bytes of a file, or of those that can be read; close it when that fails.
 
         Raises:
             SourceFailed: the disk failed.
         """
         try:
-            return file.skip(size)
+            return file.skip_readable(size) if readable else file.skip(size)
         except OSError as error:
             file.close()
             raise self.failed(error, file.path) from error

@@ -3,10 +3,11 @@
 Invariant: each byte comes out once, in the order written; what cannot come out is a Gap. A reader holds one
 descriptor between calls, and two more for a moment within a call: 1,000 readers need 1,002.
 
-Plan:  the linear stream is the concatenation of the set (see ``rotation``). A reader drains the file it holds,
-through its descriptor, whatever that file is called by now or whether it is deleted; then it looks where this
-file is in the set and goes on with the next newer one. It leaves a file only when a newer one has its first
-byte: a program that was not yet told of the rotation still writes to the old one.
+Plan:  the linear stream is the concatenation of the set (see ``rotation``), but for the hole that a capture may have
+made in a file to give space back. A reader drains the file it holds, through its descriptor, whatever that file is
+called by now or whether it is deleted; then it looks where this file is in the set and goes on with the next newer
+one. It leaves a file only when a newer one has its first byte: a program that was not yet told of the rotation still
+writes to the old one.
 
 A file is known again by device, inode and its first FINGERPRINT_BYTES bytes: inodes are used again. With the
 inode gone, or the file cut under the reader, a file of the set that begins with the same bytes is taken for its copy:
@@ -133,11 +134,21 @@ class LocalSource:
         raise SourceFailed(Gap(self._files.name, GapReason.UNREADABLE, detail, "Try again when it has come to rest."))
 
     def peek_size(self) -> int | None:
-        """Sum of the sizes; None when there is no file, or a compressed one."""
+        """How many bytes can be read; None when there is no file, or a compressed one."""
         members = [member for member in self._files.survey() if member.regular]
         if not members or any(self._files.is_compressed(member) for member in members):
             return None
-        return sum(member.size_bytes for member in members)
+        return sum(self._files.readable_bytes(member) for member in members)
+
+    def readable_before(self, offset: int) -> int:
+        """Return how many of the first ``offset`` bytes can be read: the linear offset of what is behind them."""
+        linear = 0
+        for member in self._files.survey():
+            if offset <= member.size_bytes:
+                return linear + self._files.readable_bytes(member, max(0, offset))
+            linear += self._files.readable_bytes(member)
+            offset -= member.size_bytes
+        return linear
 
     def peek_identity(self) -> Identity | None:
         """Identity of the oldest file that has a byte."""
@@ -165,7 +176,7 @@ class LocalSource:
                     raise
                 gaps.append(replace(broken.gap, lost_bytes=member.plain_bytes, offset=start - left))
                 continue
-            left -= self._files.skip(file, left)
+            left -= self._files.skip(file, left, readable=True)
             if last or not left:
                 self._require_still(members, file)
                 file.at += left  # beyond the end: bytes before the offset do not come out when they appear
@@ -196,12 +207,12 @@ class LocalSource:
             raise CursorExpired(f"{self._files.name}: the file of this position was cut, replaced or removed")
         index = [member.key for member in members].index(file.key)
         ahead = Ahead(file.age, members[index + 1 :], begun=True)
-        return LocalReader(self._files, file, ahead, self._before(members[:index]) + at, [])
+        return LocalReader(self._files, file, ahead, self._before(members[:index]) + file.readable_before(at), [])
 
     def _before(self, older: Sequence[Member]) -> int:
         if any(self._files.is_compressed(member) for member in older):
             return 0
-        return sum(member.size_bytes for member in older if member.regular)
+        return sum(self._files.readable_bytes(member) for member in older if member.regular)
 
 
 class LocalReader(Closing):

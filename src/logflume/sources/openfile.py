@@ -125,6 +125,20 @@ class OpenFile(Closing):
         lost_bytes, self.at = end - self.at, end
         return lost_bytes
 
+    def skip_readable(self, size: int) -> int:
+        """Go on from the beginning by ``size`` bytes that can be read, or to the end; return by how many."""
+        if self._decoder or size <= KEPT_HEAD_BYTES or not (hole_end := punched_until(self._io.fileno())):
+            return self.skip(size)
+        hole_bytes = hole_end - KEPT_HEAD_BYTES
+        return self.skip(size + hole_bytes) - hole_bytes
+
+    def readable_before(self, at: int) -> int:
+        """How many bytes before ``at`` can be read."""
+        if at <= KEPT_HEAD_BYTES or self._decoder:
+            return at
+        hole_end = punched_until(self._io.fileno())
+        return at - max(0, min(at, hole_end) - KEPT_HEAD_BYTES)
+
     def skip(self, size: int) -> int:
         """Go on by ``size`` bytes, or to the end; return by how many."""
         if self._decoder is None:
@@ -253,14 +267,18 @@ class OpenFile(Closing):
 
 def punched_until(descriptor: int) -> int:
     """Return where a hole that begins behind the kept head ends; 0 when there is none."""
-    status = os.fstat(descriptor)
-    if status.st_blocks * _BLOCKS_OF_BYTES >= status.st_size:
+    if not is_sparse(os.fstat(descriptor)):
         return 0
     try:
         hole = os.lseek(descriptor, KEPT_HEAD_BYTES, os.SEEK_HOLE)
         return os.lseek(descriptor, hole, os.SEEK_DATA) if hole == KEPT_HEAD_BYTES else 0
     except OSError:  # nothing but holes behind it, or a file system that does not tell
         return 0
+
+
+def is_sparse(status: os.stat_result) -> bool:
+    """Whether a file has less on the disk than it is long, as one with a hole has."""
+    return status.st_blocks * _BLOCKS_OF_BYTES < status.st_size
 
 
 def key_text(key: Key) -> str:
