@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import http.client
 import json
+import os
 import re
 import socket
 import time
@@ -15,6 +16,7 @@ import httpx
 import pytest
 import zstandard
 
+from logflume.ship.segments import MIN_BUDGET_BYTES, Rules, Segments, Writer
 from tests.drive import merge_whole
 from tests.served import DEADLINE_S, Server, eventually, line, made, serving
 
@@ -284,6 +286,26 @@ def test_a_source_that_is_cut_cuts_the_connection(own: Server, query: str) -> No
         size, whole = read_rest(answer)
     assert not whole
     assert size < BIG_BYTES
+
+
+def test_what_a_capture_has_left_comes_whole(own: Server) -> None:
+    """Of a file in which a capture gave bytes up, all that is left is sent, whole or in parts; rows find it, too."""
+    segments = Segments(own.folder / "job", "out.log", Rules(MIN_BUDGET_BYTES), writer=Writer.CHILD)
+    for start in range(0, 10_000, 1000):
+        os.write(segments.descriptor, b"".join(b"line %06d\n" % number for number in range(start, start + 1000)))
+        segments.tick()
+    segments.close()
+    answer = own.get("logs/job/out.log/raw")
+    left = answer.content
+    assert (answer.status_code, answer.headers["content-length"]) == (200, str(len(left)))
+    assert left.startswith(b"line 000000\n")
+    assert left.endswith(b"line 009999\n")
+    assert len(left) <= MIN_BUDGET_BYTES
+    part = own.get("logs/job/out.log/raw", headers={"Range": "bytes=4000-5000"})
+    assert (part.status_code, part.content) == (206, left[4000:5001])
+    eventually(lambda: own.get("logs/job/out.log").json()["lines"] == {"count": left.count(b"\n"), "exact": True})
+    rows = own.get("logs/job/out.log/rows", {"from": left.count(b"\n") - 1, "n": 1}).json()["rows"]
+    assert [row["event"] for row in rows] == ["line 009999"]
 
 
 def test_a_source_that_is_rotated_comes_whole(own: Server) -> None:

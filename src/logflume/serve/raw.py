@@ -12,6 +12,7 @@ Memory: what the pump holds, and one compressed block.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
 import threading
 from dataclasses import replace
@@ -183,8 +184,9 @@ class _Copy:
         """
         while (self._left is None or self._left > 0) and not self._stopped:
             block = self._read(BLOCK_BYTES if self._left is None else min(BLOCK_BYTES, self._left))
-            if len(self._reader.gaps) > self._gaps:
-                raise SourceFailed(self._reader.gaps[self._gaps])
+            broken = next(itertools.filterfalse(_is_lasting, self._reader.gaps[self._gaps :]), None)
+            if broken is not None:
+                raise SourceFailed(broken)
             if not block and self._left is None:
                 return
             if not block:
@@ -204,6 +206,11 @@ class _Copy:
         interrupt(self._reader)
         with self._reading:
             self._reader.close()
+
+
+def _is_lasting(gap: Gap) -> bool:
+    """Whether a download is whole all the same: nobody has what was given up, or what changed bytes were."""
+    return gap.reason is GapReason.EXPIRED or (gap.reason is GapReason.CORRUPT and gap.lost_bytes is not None)
 
 
 class _Part:
