@@ -1,6 +1,7 @@
 """What the tests of the handler share: a log folder, and tasks as Airflow hands them over.
 
-Holds: no test here needs a database or a server; the file's name is given instead of rendered from a DAG run.
+Holds: a test needs no database and no server unless it asks for one; the file's name is given instead of rendered
+       from a DAG run. There is one server in all, for the plugin's application is made once in a process.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from airflow.utils.log.log_reader import TaskLogReader
 from logflume.airflow import TaskLogHandler
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    from tests.airflow.api import Api
 
 Messages = list[dict[str, Any]]
 
@@ -95,6 +98,18 @@ def descriptors() -> set[str]:
         except OSError:
             continue
     return found
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Api]:
+    """Serve Airflow's API, to somebody who may see everything."""
+    from tests.airflow.api import SIGNED_IN, serving
+
+    with pytest.MonkeyPatch.context() as patched:
+        for name, value in SIGNED_IN.items():
+            patched.setenv(name, value)
+        with serving() as api:
+            yield api
 
 
 @pytest.fixture

@@ -13,26 +13,17 @@ from urllib.parse import quote
 import pytest
 from airflow import __version__ as version
 
-from tests.airflow import api as airflow_api
-from tests.airflow.api import Api, lines_of
+from tests.airflow.api import WHEN, lines_of
 from tests.airflow.conftest import descriptors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from tests.airflow.api import Api
+
 NEWEST = version.startswith("3.3")
 LOG = "dag_id=d/run_id=r/task_id=t/attempt=1.log"
 LINE = b'{"timestamp":"2024-11-20T12:34:56Z","event":"found"}\n'
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Api]:
-    """Serve Airflow's API."""
-    with pytest.MonkeyPatch.context() as patched:
-        for name, value in airflow_api.SIGNED_IN.items():
-            patched.setenv(name, value)
-        with airflow_api.serving() as serving:
-            yield serving
 
 
 # What Airflow itself answers is told of its newest version.
@@ -171,7 +162,7 @@ def remove(server: Api) -> None:
 def test_a_run_has_the_template_of_its_time(server: Api, reader: str, template: str, path: str) -> None:
     """Runs of long ago are found by the template that their row names, in either style."""
     server.add("d", "r", "t", template=server.add_template(template))
-    when = airflow_api.WHEN.replace(second=0)
+    when = WHEN.replace(second=0)
     stamp = server.client.get("/api/v2/dags/d/dagRuns/r").json()["logical_date"].replace("Z", "+00:00")
     assert stamp > when.isoformat()
     server.write(path.format(ts=stamp), LINE)

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 VENVS = {"3.1": ".venv-airflow-3.1", "3.2": ".venv-airflow-3.2", "3.3": ".venv-airflow"}
-OLDER = ("handler", "served")
+OLDER = ("bad_input", "handler", "plugin", "served")
 """Of these, what is asked beside older versions."""
 VERSIONS = os.environ.get("AIRFLOW_VERSIONS", "3.3").split()
 

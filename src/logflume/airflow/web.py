@@ -29,6 +29,7 @@ from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.exception_handlers import http_exception_handler
 from fastapi.responses import HTMLResponse
 from sqlalchemy.exc import DBAPIError
+from starlette.datastructures import MutableHeaders
 
 from logflume.airflow.access import CALLER, AirflowGate, caller_of
 from logflume.airflow.tasks import TaskCatalog, database_is_away, latest_try, log_id_of
@@ -40,7 +41,7 @@ from logflume.serve.settings import Settings
 from logflume.serve.shelf import Shelf
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 SECTION = "logflume"
 """Of ``airflow.cfg``; what it can hold is in docs/how-to/airflow.md."""
@@ -167,7 +168,19 @@ class _HandedOn(Response):
             "state": {},
             CALLER: self._caller,
         }
-        await self._app(inner, receive, send)
+
+        async def send_as_it_is(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                _name_no_encoding(MutableHeaders(raw=message["headers"]))
+            await send(message)
+
+        await self._app(inner, receive, send_as_it_is)
+
+
+def _name_no_encoding(headers: MutableHeaders) -> None:
+    """Keep Airflow's compression off a stream that has none, as a follow: that of 3.1 holds lines back."""
+    if headers.get("x-accel-buffering") == "no":
+        headers.setdefault("content-encoding", "identity")
 
 
 _PASSED = (

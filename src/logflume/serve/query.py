@@ -5,9 +5,10 @@ Invariant: whatever is in the address becomes a value in stated bounds, or a pro
 
 from __future__ import annotations
 
+import inspect
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from fastapi import Depends, Query
 
@@ -32,6 +33,19 @@ LevelName = Literal["debug", "info", "warning", "error", "critical"]
 _TIME = "`2024-11-20T12:34:56Z`, `2024-11-20 12:34`, `15m` (before now), `@1732106096`"
 
 
+_Asked = TypeVar("_Asked")
+
+
+def _typed(asked: type[_Asked]) -> type[_Asked]:
+    """Give a class of parameters a signature of types in the place of their names, which older FastAPI cannot resolve.
+
+    FastAPI 0.117, which Airflow 3.1 brings, looks for the names in the module of a function, and of no class.
+    """
+    asked.__signature__ = inspect.signature(asked, eval_str=True)  # type: ignore[attr-defined]
+    return asked
+
+
+@_typed
 class Filters:
     """Which records are wanted; a dependency of routes."""
 
@@ -126,6 +140,7 @@ class Filters:
         )
 
 
+@_typed
 class Merging:
     """How the lines of a stream are read and merged; a dependency of routes."""
 
