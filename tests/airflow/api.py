@@ -153,7 +153,9 @@ def serving() -> Iterator[Api]:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:
-            with httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
+            # After a fault the server ends the connection behind its answer; the next request on it would be lost.
+            once = httpx.Limits(max_keepalive_connections=0)
+            with httpx.Client(base_url=url, timeout=60, trust_env=False, limits=once) as client:
                 token = client.get("/auth/token").json()["access_token"]
                 client.headers["Authorization"] = f"Bearer {token}"
                 yield Api(client)
