@@ -57,7 +57,7 @@ $(VIEWER): $(filter-out web/test/%,$(WEB_SOURCES)) web/node_modules/.installed
 	@cd web && npm run --silent build
 
 .PHONY: test
-test: $(VENV)/.built viewer packages airflow ## pass every test: lint, the core's, pytest (TESTS="tests/unit -k cursor": some of pytest)
+test: $(VENV)/.built viewer packages airflows ## pass every test: lint, the core's, pytest (TESTS="tests/unit -k cursor": some of pytest)
 	@scripts/check.sh all $(TESTS)
 
 .PHONY: packages
@@ -119,7 +119,7 @@ build/azurite/.installed: tests/services/package.json
 
 .PHONY: test-airflow
 test-airflow: airflows ## the handler's tests beside every Airflow that is supported: 3.1, 3.2, 3.3
-	@AIRFLOW_VERSIONS="3.1 3.2 3.3" $(PYTHON) -m pytest tests/integration/test_airflow_contract.py
+	@$(PYTHON) -m pytest tests/integration/test_airflow_contract.py
 
 .PHONY: lint
 lint: $(VENV)/.built viewer ## ruff, mypy, rustfmt, clippy, Biome, tsc

@@ -157,6 +157,28 @@ def test_a_copy_that_takes_over_is_gone_on_in(logs: TaskLogs, monkeypatch: pytes
     assert token["end_of_log"] is True
 
 
+def test_the_store_that_is_configured_is_asked(
+    events: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever this version of Airflow keeps it; a store of one's own that gives whole texts is read, too."""
+    from airflow import logging_config
+
+    asked = []
+
+    class Store:
+        def read(self, path: str, ti: object) -> tuple[list[str], list[str]]:
+            del ti
+            asked.append(path)
+            return [f"store/{path}"], ["from the store\n"]
+
+    if hasattr(logging_config, "get_remote_task_log"):
+        monkeypatch.setattr(logging_config, "get_remote_task_log", Store)
+    else:
+        monkeypatch.setattr(logging_config, "REMOTE_TASK_LOG", Store())
+    assert events() == ["from the store"]
+    assert set(asked) == {"dag_id=d/run_id=r/task_id=t/attempt=1.log"}
+
+
 def test_another_log_that_takes_over_is_told(logs: TaskLogs) -> None:
     """Where nothing tells how far a client is in what is there now, it is shown whole, and that is said."""
     file = logs.write("attempt=1.log", "".join(line(second, f"event {second}") for second in range(9)))
