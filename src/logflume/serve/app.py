@@ -27,6 +27,7 @@ from logflume.serve.raw import raw
 from logflume.serve.reading import Media, Reading, Wanted
 from logflume.serve.searching import MAX_HITS, MAX_SEARCH_S, Searching, Sought
 from logflume.serve.streams import Form, StreamResponse, encoding_for, pumped
+from logflume.serve.threads import take_threads
 from logflume.serve.walk import Walk
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def create_app(shelf: Shelf, guard: Guard) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         del app
+        take_threads()
         yield
         shelf.close()
 
