@@ -79,3 +79,6 @@ def test_the_text_is_for_people(server: Server) -> None:
             assert "description" in parameter or {"minimum", "maximum"} <= set(told), (path, parameter["name"])
         assert "200" in operation["responses"], path
     assert "Problem" in json.dumps(text["components"])
+    names = [operations["get"]["operationId"] for operations in text["paths"].values()]
+    assert len(set(names)) == len(names)
+    assert {"logs", "logs_log_id_stream", "healthz"} <= set(names)

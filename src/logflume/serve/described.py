@@ -7,6 +7,7 @@ Plan:  FastAPI knows the parameters; answers are told here, in one table, since 
 
 from __future__ import annotations
 
+import re
 import warnings
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -122,6 +123,8 @@ def _text(app: FastAPI) -> dict[str, Any]:
     for path, operations in text["paths"].items():
         operations.pop("head", None)
         for operation in operations.values():
+            # FastAPI's own name has one of the route's methods in it, now this one, now that.
+            operation["operationId"] = "_".join(re.findall(r"\w+", path.removeprefix("/api/v1")))
             if path in _ANSWERS:
                 operation["responses"] = _responses(path, _ANSWERS[path])
     schemas = text.setdefault("components", {}).setdefault("schemas", {})
