@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import html
 import re
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin
@@ -142,3 +143,15 @@ def test_pages_and_modules_answer_head(tmp_path: Path, built: Path) -> None:
     module = re.search(r'src="([^"]+\.js)"', get(pages(built), "/").text)
     assert module
     assert get(pages(built), f"/{module[1]}", method="HEAD").headers["content-type"].startswith("text/javascript")
+
+
+def test_what_a_viewer_asks_first_comes_with_its_page(built: Path) -> None:
+    """The page of a log names its first rows and its sums to the browser, and the list names nothing of a log."""
+    asked = re.compile(r'<link rel="preload" as="fetch" crossorigin href="([^"]+)">')
+    app = pages(built)
+    addresses = [
+        urljoin("http://x/logs/a/b.log", html.unescape(each)) for each in asked.findall(get(app, "/logs/a/b.log").text)
+    ]
+    log = "http://x/api/v1/logs/a/b.log"
+    assert addresses == [f"{log}/rows?from=0&n=512&cut=32768", f"{log}/meta"]
+    assert asked.findall(get(app, "/").text) == []

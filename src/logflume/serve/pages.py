@@ -37,6 +37,9 @@ _PAGE = """<!doctype html>
 </html>
 """
 _SCRIPT = '<script type="module" src="{up}{name}.js"></script>'
+# What the viewer asks first comes while its module does.
+_FIRST = '<link rel="preload" as="fetch" crossorigin href="{up}api/v1/logs/{path}/{asked}">\n'
+_FIRST_ASKED = ("rows?from=0&amp;n=512&amp;cut=32768", "meta")
 _LIST = '<log-list src="{up}api/v1/logs"></log-list>\n<noscript>{noscript}</noscript>'
 _LOG = '<task-log src="{up}api/v1/logs/{path}" home="{up}" linked></task-log>\n<noscript>{noscript}</noscript>'
 _LOG_ALONE = '<task-log src="{up}api/v1/logs/{path}" linked></task-log>\n<noscript>{noscript}</noscript>'
@@ -117,6 +120,8 @@ def _page(title: str, up: str, module: _Module | None, body: str, address: str, 
     shown = {"up": up, "address": html.escape(address), "path": html.escape(path)}
     if module is not None:
         script = _SCRIPT.format(up=up, name=module.name)
+        if path:
+            script = "".join(_FIRST.format(asked=asked, **shown) for asked in _FIRST_ASKED) + script
         noscript = _NO_SCRIPT.format(address=html.escape(up + address))
         content = body.format(**shown, noscript=noscript)
     else:
