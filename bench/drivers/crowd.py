@@ -53,6 +53,7 @@ CUTTERS = 64
 CUT_BYTES = 1 << 20
 IDLE_S = 12.0
 END_S = 120.0
+AFTER_S = 1.0
 
 LEAVE_EACH = 25
 LEAVE_BYTES = 100_000
@@ -294,7 +295,16 @@ def _settled(target: Target, idle_s: float = IDLE_S) -> tuple[dict[str, int], in
         now = target.held()
         if now != held:
             held, since_s = now, time.monotonic()
-    return held, target.rss_bytes()
+    _ask_once(target)  # a pool looks for idle threads of its own when it is asked for one
+    time.sleep(AFTER_S)
+    return target.held(), target.rss_bytes()
+
+
+def _ask_once(target: Target) -> None:
+    connection = http.client.HTTPConnection(target.address, timeout=END_S)
+    with contextlib.closing(connection):
+        connection.request("GET", target.part(), headers=target.part_headers())
+        connection.getresponse().read()
 
 
 def _warm(target: Target) -> tuple[dict[str, int], int]:
