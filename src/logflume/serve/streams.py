@@ -13,7 +13,7 @@ import logging
 import zlib
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import zstandard
 from fastapi import Response
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from logflume.serve.pump import Closing
+
+CANCEL_AGAIN_S = 0.2
+"""How long something that is given up may take to end before it is given up once more."""
 
 LAST_WORDS_S = 1.0
 """How long who is cut is given to take why."""
@@ -258,9 +261,7 @@ class StreamResponse(Response):
             elif not leaving.done():
                 await self._break_off(sending, send)
         finally:
-            for each in (sending, leaving, stopping):
-                each.cancel()
-            await asyncio.wait({sending, leaving, stopping})
+            await _end(sending, leaving, stopping)
         return False
 
     async def _send_all(self, blocks: AsyncIterator[bytes], send: Send) -> None:
@@ -284,12 +285,20 @@ class StreamResponse(Response):
             await asyncio.wait({sending}, timeout=LAST_WORDS_S)
             if sending.done():
                 return
-        sending.cancel()
-        await asyncio.wait({sending})
+        await _end(sending)
         if self._form.encoding is None:
             message = {"type": "http.response.body", "body": broken(self._form.media, problem), "more_body": True}
             with suppress(asyncio.TimeoutError, OSError):
                 await asyncio.wait_for(send(message), LAST_WORDS_S)
+
+
+async def _end(*tasks: asyncio.Future[Any]) -> None:
+    """Cancel until all have ended: ``asyncio.wait_for`` before Python 3.12 loses a cancel that comes as it is done."""
+    left = {*tasks}
+    while left:
+        for each in left:
+            each.cancel()
+        _, left = await asyncio.wait(left, timeout=CANCEL_AGAIN_S)
 
 
 async def _cut(scope: Scope, receive: Receive, within_s: float | None) -> None:
